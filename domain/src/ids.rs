@@ -1,0 +1,197 @@
+//! Names of things: sources, entities, shards, sequence numbers.
+//!
+//! Each is a thin wrapper that can only hold what its constructor accepted.
+
+use std::fmt;
+
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Longest event id, in bytes. The longest seen in the field is below 100.
+pub const EVENT_ID_BYTES_MAX: usize = 256;
+/// Longest event type, in bytes.
+pub const EVENT_TYPE_BYTES_MAX: usize = 256;
+/// Longest entity key, in bytes: a Kinesis partition key holds 256 characters.
+pub const ENTITY_KEY_BYTES_MAX: usize = 256;
+
+/// A configured webhook endpoint, such as `stripe-eu`: `[a-z0-9][a-z0-9._-]{0,62}`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "CompactString")]
+pub struct SourceName(CompactString);
+
+impl SourceName {
+    /// Checks and wraps a name. Errors are [`Invalid`](crate::error::ErrorKind::Invalid).
+    pub fn new(name: impl AsRef<str>) -> Result<Self> {
+        let name = name.as_ref();
+        let first_ok = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let rest_ok = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
+        if first_ok && rest_ok && name.len() <= 63 {
+            Ok(Self(name.into()))
+        } else {
+            Err(Error::invalid(format!(
+                "accept source name {name:?}: use 1 to 63 of a-z, 0-9, '.', '_' and '-', starting with a letter or digit"
+            )))
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<CompactString> for SourceName {
+    type Error = Error;
+    fn try_from(name: CompactString) -> Result<Self> {
+        Self::new(name)
+    }
+}
+
+/// What events are about: `source/kind/id`, for example `stripe-eu/payment/pi_123`.
+///
+/// It is the log's partition key and the key of the entity record. Source and kind hold no slash,
+/// the id may.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "CompactString")]
+pub struct EntityKey(CompactString);
+
+impl EntityKey {
+    /// Joins the three parts. Fails when a part is empty, holds a control character, or the whole
+    /// is longer than [`ENTITY_KEY_BYTES_MAX`].
+    pub fn new(source: &SourceName, kind: &str, id: &str) -> Result<Self> {
+        let mut key = CompactString::with_capacity(source.as_str().len() + kind.len() + id.len() + 2);
+        key.push_str(source.as_str());
+        key.push('/');
+        key.push_str(kind);
+        key.push('/');
+        key.push_str(id);
+        Self::checked(key)
+    }
+
+    /// Reads a key back from its text.
+    pub fn parse(text: &str) -> Result<Self> {
+        Self::checked(text.into())
+    }
+
+    fn checked(key: CompactString) -> Result<Self> {
+        let mut parts = key.splitn(3, '/');
+        let source = parts.next().unwrap_or_default();
+        let kind = parts.next().unwrap_or_default();
+        let id = parts.next().unwrap_or_default();
+        let well_formed = SourceName::new(source).is_ok()
+            && !kind.is_empty()
+            && !id.is_empty()
+            && !key.bytes().any(|b| b.is_ascii_control());
+        if !well_formed {
+            return Err(Error::invalid(
+                "read an entity key: it must be source/kind/id, such as stripe-eu/payment/pi_123",
+            ));
+        }
+        if key.len() > ENTITY_KEY_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "accept an entity key of {} bytes: the limit is {ENTITY_KEY_BYTES_MAX}",
+                key.len()
+            )));
+        }
+        Ok(Self(key))
+    }
+
+    /// The whole key.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn part(&self, index: usize) -> &str {
+        self.0.splitn(3, '/').nth(index).unwrap_or_default()
+    }
+
+    /// The source's name.
+    pub fn source(&self) -> &str {
+        self.part(0)
+    }
+
+    /// What kind of entity this is: `payment` folds money, every other kind is a document.
+    pub fn kind(&self) -> &str {
+        self.part(1)
+    }
+
+    /// The provider's id of the entity.
+    pub fn id(&self) -> &str {
+        self.part(2)
+    }
+}
+
+impl TryFrom<CompactString> for EntityKey {
+    type Error = Error;
+    fn try_from(key: CompactString) -> Result<Self> {
+        Self::checked(key)
+    }
+}
+
+/// One partition of the log.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ShardId(CompactString);
+
+impl ShardId {
+    /// Wraps a shard id given by the log.
+    pub fn new(id: impl Into<CompactString>) -> Self {
+        Self(id.into())
+    }
+
+    /// Shard `index` of a log that numbers its shards, as Kinesis does.
+    pub fn numbered(index: u32) -> Self {
+        Self(compact_str::format_compact!("shard-{index:04}"))
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A position in one shard, assigned by the log only.
+///
+/// Opaque text whose byte order is the log's order: logs pad their numbers with zeros to a fixed
+/// width (20 digits embedded, 56 for Kinesis).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SequenceNumber(CompactString);
+
+impl SequenceNumber {
+    /// Wraps a number as the log padded it.
+    pub fn new(text: impl Into<CompactString>) -> Self {
+        Self(text.into())
+    }
+
+    /// Position `number` of a log that counts in 64 bits, padded to 20 digits.
+    pub fn from_u64(number: u64) -> Self {
+        Self(compact_str::format_compact!("{number:020}"))
+    }
+
+    /// The 64-bit number, where the log counts so.
+    pub fn to_u64(&self) -> Option<u64> {
+        self.0.parse().ok()
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+macro_rules! shows_as_text {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", self.0)
+            }
+        }
+    )*};
+}
+shows_as_text!(SourceName, EntityKey, ShardId, SequenceNumber);

@@ -1,0 +1,23 @@
+//! The pure heart of Ledgerline: what events are, how they are verified, read, ordered and folded.
+//!
+//! No async runtime, no clock, no files, no network in here. What the roles need of the world is
+//! named in [`ports`].
+
+pub mod document;
+pub mod envelope;
+pub mod error;
+pub mod fact;
+pub mod fold;
+pub mod ids;
+pub mod interpret;
+pub mod money;
+pub mod order;
+pub mod payment;
+pub mod ports;
+pub mod provider;
+pub mod record;
+pub mod request;
+pub mod signature;
+pub mod time;
+
+pub use error::{Error, ErrorKind, Result};

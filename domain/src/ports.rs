@@ -1,0 +1,225 @@
+//! The few things the roles ask of the world. Adapters implement them; `domain` only names them.
+//!
+//! Every error says by its kind what the caller must do ([`crate::error::ErrorKind`]).
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::ids::{EntityKey, SequenceNumber, ShardId, SourceName};
+use crate::record::EntityRecord;
+use crate::signature::SecretSet;
+use crate::time::UnixNanos;
+
+/// One record to append: its partition key and its bytes (an encoded envelope).
+#[derive(Clone, Debug)]
+pub struct LogRecord {
+    /// Decides the shard; records of one key keep their order.
+    pub key: EntityKey,
+    /// The bytes.
+    pub data: Bytes,
+}
+
+/// Where a record was put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The shard.
+    pub shard: ShardId,
+    /// The position in it.
+    pub sequence: SequenceNumber,
+}
+
+/// Something that has a place in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sequenced<T> {
+    /// The position in its shard.
+    pub sequence: SequenceNumber,
+    /// When the log took it. Not monotonic: never order by it.
+    pub arrived_at: UnixNanos,
+    /// The thing.
+    pub value: T,
+}
+
+/// What one read gave.
+#[derive(Clone, Debug, Default)]
+pub struct ReadBatch {
+    /// Records in the log's order; empty when there was nothing new within the wait.
+    pub records: Vec<Sequenced<Bytes>>,
+    /// How many records of this shard follow that the log knows of; 0 means caught up.
+    pub behind: u64,
+}
+
+/// How much one read may give and how long it may wait for the first record.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadLimit {
+    /// Most records.
+    pub records_max: usize,
+    /// Most bytes; at least one record is given.
+    pub bytes_max: usize,
+    /// Longest wait when there is nothing.
+    pub wait: Duration,
+}
+
+/// The ordered log.
+pub trait Log: Send + Sync + 'static {
+    /// The shards, in a stable order.
+    fn shards(&self) -> Vec<ShardId>;
+
+    /// Appends records; `Ok` means every one is durable, in the given order per key. The answer
+    /// has one place per record. On [`Retry`](crate::error::ErrorKind::Retry) any of them may or
+    /// may not be in the log; appending again is safe, duplicates are dropped behind it. A full
+    /// queue is `Retry` too, with nothing appended.
+    fn append(&self, records: Vec<LogRecord>) -> impl Future<Output = Result<Vec<Appended>>> + Send;
+
+    /// Reads records strictly after `after` (from the oldest kept one when `None`).
+    /// [`Data`](crate::error::ErrorKind::Data) when `after` is behind what the log still keeps.
+    fn read(
+        &self,
+        shard: &ShardId,
+        after: Option<&SequenceNumber>,
+        limit: ReadLimit,
+    ) -> impl Future<Output = Result<ReadBatch>> + Send;
+
+    /// Position of the newest durable record of a shard, `None` when it never held one.
+    fn tip(&self, shard: &ShardId) -> impl Future<Output = Result<Option<SequenceNumber>>> + Send;
+
+    /// Allows the log to forget records of a shard up to and including `through`. Only called
+    /// with positions that are archived and folded.
+    fn release(&self, shard: &ShardId, through: &SequenceNumber) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// A record to write, if nobody changed it in between.
+#[derive(Clone, Debug)]
+pub struct EntityWrite {
+    /// The new record; its revision is `expected_revision + 1`.
+    pub record: EntityRecord,
+    /// The revision that was read; 0 when there was no record.
+    pub expected_revision: u64,
+}
+
+/// What one batch of a shard changes.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// The shard.
+    pub shard: ShardId,
+    /// Everything up to and including this position is covered.
+    pub checkpoint: SequenceNumber,
+    /// At most one write per entity.
+    pub writes: Vec<EntityWrite>,
+    /// New quarantine items. Putting one again under its id changes nothing.
+    pub parked: Vec<Quarantined>,
+}
+
+/// Which entities to list. Empty fields match everything.
+#[derive(Clone, Debug, Default)]
+pub struct EntityFilter {
+    /// Only this source.
+    pub source: Option<String>,
+    /// Only this kind.
+    pub kind: Option<String>,
+    /// Only this status.
+    pub status: Option<String>,
+    /// Only entities that need attention (anomalies, held or quarantined events).
+    pub attention: bool,
+}
+
+/// Entity records, and with them the processor's progress: the checkpoint of a shard commits
+/// together with what it covers, or after it.
+pub trait Entities: Send + Sync + 'static {
+    /// Loads records; the answer has one place per key.
+    fn load(&self, keys: &[EntityKey]) -> impl Future<Output = Result<Vec<Option<EntityRecord>>>> + Send;
+
+    /// Commits a batch. [`Conflict`](crate::error::ErrorKind::Conflict) when any record's revision
+    /// is not the expected one: nothing is written then, load and apply again. The checkpoint
+    /// never moves back.
+    fn commit(&self, commit: Commit) -> impl Future<Output = Result<()>> + Send;
+
+    /// The processor's progress on a shard.
+    fn checkpoint(&self, shard: &ShardId) -> impl Future<Output = Result<Option<SequenceNumber>>> + Send;
+
+    /// One page of records in key order, strictly after `after`.
+    fn list(
+        &self,
+        filter: &EntityFilter,
+        after: Option<&EntityKey>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<EntityRecord>>> + Send;
+}
+
+/// An event that could not be read, or that contradicts one already accepted under its id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// `shard:sequence` of the log record: one item per record, whoever puts it.
+    pub id: String,
+    /// The source.
+    pub source: SourceName,
+    /// The entity it is about, or the `unreadable` entity.
+    pub entity: EntityKey,
+    /// The event's id, or the digest of an unreadable request.
+    pub event_id: String,
+    /// Why, in words, with the fix where there is one.
+    pub reason: String,
+    /// When the request was received.
+    pub received_at: UnixNanos,
+    /// The encoded envelope: the exact bytes are in it.
+    #[serde(skip)]
+    pub envelope: Bytes,
+    /// When an operator released it, if one did.
+    pub released_at: Option<UnixNanos>,
+}
+
+/// What is parked. New items come with [`Entities::commit`].
+pub trait Quarantine: Send + Sync + 'static {
+    /// One page in id order, strictly after `after`; released ones only when asked for.
+    fn quarantined(
+        &self,
+        include_released: bool,
+        after: Option<&str>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Quarantined>>> + Send;
+
+    /// One item.
+    fn quarantined_one(&self, id: &str) -> impl Future<Output = Result<Option<Quarantined>>> + Send;
+
+    /// Notes that an item was released; false when it was released before or does not exist.
+    fn mark_released(&self, id: &str, at: UnixNanos) -> impl Future<Output = Result<bool>> + Send;
+}
+
+/// What a create-only put found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// The object is new.
+    New,
+    /// An object of that key exists; maybe an earlier attempt of the same writer.
+    Exists,
+}
+
+/// Immutable objects under keys with `/` in them.
+pub trait Archive: Send + Sync + 'static {
+    /// Creates an object, atomically and durably, if none has its key (I6).
+    fn create(&self, key: &str, bytes: Bytes) -> impl Future<Output = Result<Created>> + Send;
+
+    /// Writes a derived object (a manifest), replacing an older one.
+    fn replace(&self, key: &str, bytes: Bytes) -> impl Future<Output = Result<()>> + Send;
+
+    /// An object's bytes.
+    fn get(&self, key: &str) -> impl Future<Output = Result<Option<Bytes>>> + Send;
+
+    /// All keys that start with `prefix`, in byte order.
+    fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>>> + Send;
+}
+
+/// Secrets of the sources. Asked on every request, so that a rotation needs no restart.
+pub trait Secrets: Send + Sync + 'static {
+    /// The secrets that verify requests of `source`; `None` for an unknown source.
+    fn secrets(&self, source: &str) -> Option<std::sync::Arc<SecretSet>>;
+}
+
+/// What time it is.
+pub trait Clock: Send + Sync + 'static {
+    /// Now.
+    fn now(&self) -> UnixNanos;
+}

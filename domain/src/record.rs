@@ -1,0 +1,258 @@
+//! The entity record: one per entity, changed as a whole (I5).
+//!
+//! It holds the history (ordered entries with their facts) and the state folded from it. Stored
+//! form: a readable JSON text of the state, for people and queries, and a compact binary form of
+//! everything, for the program. The binary form carries a version.
+
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::document::Document;
+use crate::error::{Error, Result};
+use crate::fact::Meaning;
+use crate::ids::{EntityKey, SequenceNumber};
+use crate::order::OrderKey;
+use crate::payment::{Anomaly, Payment};
+use crate::time::UnixNanos;
+
+/// Version of the stored binary form.
+pub const RECORD_VERSION: u8 = 1;
+/// Binary forms longer than this are compressed.
+const COMPRESS_ABOVE_BYTES: usize = 4096;
+/// A compressed record may not claim to be larger than this.
+const DECODED_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Entity kind whose events are folded as money.
+pub const PAYMENT_KIND: &str = "payment";
+
+/// One event in an entity's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The provider's event id.
+    pub id: CompactString,
+    /// The provider's event type.
+    pub event_type: CompactString,
+    /// Its place, and with it the class that decided (`order_basis`).
+    pub order: OrderKey,
+    /// When it happened, if known.
+    pub occurred_at: Option<UnixNanos>,
+    /// Earliest receipt of all its copies.
+    pub received_at: UnixNanos,
+    /// What it says.
+    pub meaning: Meaning,
+    /// Digest of what it says: tells a duplicate from a contradiction.
+    pub digest: [u8; 8],
+    /// What depends on how it was delivered, and on nothing else.
+    pub delivery: Delivery,
+}
+
+/// How an event came: the only part of a record that depends on the order of arrival.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Place in the log of the first copy.
+    pub sequence: SequenceNumber,
+    /// How many copies the log holds so far.
+    pub copies: u32,
+}
+
+/// Folded state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// Money.
+    Payment(Payment),
+    /// Anything else.
+    Document(Document),
+}
+
+impl State {
+    /// The state of an entity of `kind` about which nothing is known.
+    pub fn empty(kind: &str) -> Self {
+        if kind == PAYMENT_KIND { Self::Payment(Payment::default()) } else { Self::Document(Document::default()) }
+    }
+}
+
+/// Everything kept about one entity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntityRecord {
+    /// The entity.
+    pub key: EntityKey,
+    /// Counts the writes of this record; conditional writes compare it.
+    pub revision: u64,
+    /// Log records up to here are applied. Reading one of them again changes nothing.
+    pub through: SequenceNumber,
+    /// The events, in order.
+    pub entries: Vec<Entry>,
+    /// How many entries from the front are folded; the others are held behind a hole.
+    pub folded: usize,
+    /// What the folded entries add up to.
+    pub state: State,
+    /// How many events about it went to the quarantine.
+    pub quarantined: u32,
+}
+
+/// A record as stores keep it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Readable state.
+    pub state_json: String,
+    /// The whole record: version byte, then postcard, compressed or not.
+    pub binary: Vec<u8>,
+}
+
+impl EntityRecord {
+    /// The status word: of a payment its [`PaymentStatus`](crate::payment::PaymentStatus), of a
+    /// document the object's own, or empty.
+    pub fn status(&self) -> &str {
+        match &self.state {
+            _ if self.folded == 0 => "held",
+            State::Payment(payment) => payment.status().as_str(),
+            State::Document(document) => document.status.as_deref().unwrap_or_default(),
+        }
+    }
+
+    /// What does not add up: in the money, and in the numbers of a contiguous source.
+    pub fn anomalies(&self) -> Vec<Anomaly> {
+        let mut found = match &self.state {
+            State::Payment(payment) => payment.anomalies(),
+            State::Document(_) => Vec::new(),
+        };
+        found.extend(crate::fold::number_anomalies(&self.entries, self.folded));
+        found
+    }
+
+    /// How many events are held behind a hole.
+    pub fn held(&self) -> usize {
+        self.entries.len() - self.folded
+    }
+
+    /// Whether somebody should look: anomalies, held or quarantined events.
+    pub fn needs_attention(&self) -> bool {
+        self.held() > 0 || self.quarantined > 0 || !self.anomalies().is_empty()
+    }
+
+    /// Time of the last folded event, if the provider gives times.
+    pub fn last_at(&self) -> Option<UnixNanos> {
+        self.entries[..self.folded].iter().filter_map(|e| e.occurred_at).max()
+    }
+
+    /// The readable state. A function of the set of events alone: nothing in it depends on the
+    /// order of arrival, on the number of copies or on a clock.
+    pub fn state_json(&self) -> String {
+        let folded = &self.entries[..self.folded];
+        let first_at = folded.iter().filter_map(|e| e.occurred_at).min();
+        let text = |at: Option<UnixNanos>| at.map(|t| t.to_string());
+        let common = json!({
+            "status": self.status(),
+            "events": folded.len(),
+            "held": self.held(),
+            "first_at": text(first_at),
+            "last_at": text(self.last_at()),
+            "last_type": folded.last().map(|e| e.event_type.as_str()),
+        });
+        let own = match &self.state {
+            State::Payment(payment) => serde_json::to_string(&PaymentView::of(payment, &self.anomalies())),
+            State::Document(document) => {
+                let view =
+                    DocumentView { kind: self.key.kind(), counts: &document.counts, anomalies: &self.anomalies() };
+                serde_json::to_string(&view)
+            }
+        };
+        // Two JSON objects become one; both begin and end with a brace.
+        let (own, common) = (own.unwrap_or_else(|_| "{}".into()), common.to_string());
+        format!("{},{}", &own[..own.len() - 1], &common[1..])
+    }
+
+    /// The record without anything that depends on delivery: two histories of the same set of
+    /// events agree in it byte for byte (I3).
+    pub fn canonical(&self) -> Vec<u8> {
+        let mut plain = self.clone();
+        plain.revision = 0;
+        plain.through = SequenceNumber::new("");
+        plain.quarantined = 0;
+        for entry in &mut plain.entries {
+            entry.delivery = Delivery { sequence: SequenceNumber::new(""), copies: 1 };
+        }
+        let mut bytes = postcard::to_stdvec(&plain).unwrap_or_default();
+        bytes.extend_from_slice(plain.state_json().as_bytes());
+        bytes
+    }
+
+    /// The stored form.
+    pub fn encode(&self) -> Result<StoredRecord> {
+        let plain = postcard::to_stdvec(self).map_err(|e| Error::internal("write an entity record").because(e))?;
+        let mut binary = Vec::with_capacity(plain.len() + 2);
+        binary.push(RECORD_VERSION);
+        if plain.len() > COMPRESS_ABOVE_BYTES {
+            binary.push(1);
+            let packed =
+                zstd::bulk::compress(&plain, 1).map_err(|e| Error::internal("compress an entity record").because(e))?;
+            binary.extend_from_slice(&packed);
+        } else {
+            binary.push(0);
+            binary.extend_from_slice(&plain);
+        }
+        Ok(StoredRecord { state_json: self.state_json(), binary })
+    }
+
+    /// Reads the binary form back.
+    pub fn decode(binary: &[u8]) -> Result<Self> {
+        let damaged = || Error::data("read an entity record: the stored bytes are damaged");
+        let record: Self = match binary {
+            [version, ..] if *version > RECORD_VERSION => {
+                return Err(Error::data(format!(
+                    "read an entity record of version {version}: this program knows versions up to {RECORD_VERSION}; use a newer one"
+                )));
+            }
+            [RECORD_VERSION, 0, plain @ ..] => postcard::from_bytes(plain).map_err(|e| damaged().because(e))?,
+            [RECORD_VERSION, 1, packed @ ..] => {
+                let plain = zstd::stream::decode_all(std::io::Read::take(packed, DECODED_BYTES_MAX as u64))
+                    .map_err(|e| damaged().because(e))?;
+                postcard::from_bytes(&plain).map_err(|e| damaged().because(e))?
+            }
+            _ => return Err(damaged()),
+        };
+        if record.folded > record.entries.len() { Err(damaged()) } else { Ok(record) }
+    }
+}
+
+/// A document as its readers see it.
+#[derive(Serialize)]
+struct DocumentView<'a> {
+    kind: &'a str,
+    counts: &'a std::collections::BTreeMap<CompactString, u64>,
+    anomalies: &'a [Anomaly],
+}
+
+/// A payment as its readers see it. Field order is the order in the JSON text.
+#[derive(Serialize)]
+struct PaymentView<'a> {
+    kind: &'static str,
+    currency: Option<&'a str>,
+    requested: i128,
+    authorized: i128,
+    captured: i128,
+    refunded: i128,
+    disputed: i128,
+    fees: i128,
+    refunds: &'a std::collections::BTreeMap<CompactString, crate::payment::SubObject>,
+    disputes: &'a std::collections::BTreeMap<CompactString, crate::payment::SubObject>,
+    anomalies: &'a [Anomaly],
+}
+
+impl<'a> PaymentView<'a> {
+    fn of(payment: &'a Payment, anomalies: &'a [Anomaly]) -> Self {
+        Self {
+            kind: PAYMENT_KIND,
+            currency: payment.currency(),
+            requested: payment.requested(),
+            authorized: payment.authorized(),
+            captured: payment.captured(),
+            refunded: payment.refunded(),
+            disputed: payment.disputed(),
+            fees: payment.fees(),
+            refunds: payment.refunds(),
+            disputes: payment.disputes(),
+            anomalies,
+        }
+    }
+}
