@@ -1,0 +1,243 @@
+//! Reads many JSON pointers (RFC 6901) out of a body in one pass, without building a tree.
+//!
+//! Values come back as the exact text that stands in the body, so integers beyond 2^53 and decimal
+//! digits stay what they are. Of a key that stands twice in one object the first counts. The whole
+//! body is checked to be JSON on the way.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use sonic_rs::LazyValue;
+
+/// A set of pointers, each with a slot number in the order of [`insert`](Pointers::insert).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pointers {
+    root: Node,
+    texts: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Node {
+    slot: Option<usize>,
+    children: Vec<(String, Node)>,
+}
+
+/// What stands at each slot: JSON text, or nothing.
+pub(crate) type Found<'a> = Vec<Option<LazyValue<'a>>>;
+
+impl Pointers {
+    /// Adds a pointer (checked before to be empty or to start with `/`) and gives its slot; the
+    /// same pointer has one slot.
+    pub(crate) fn insert(&mut self, pointer: &str) -> usize {
+        if let Some(slot) = self.texts.iter().position(|t| t == pointer) {
+            return slot;
+        }
+        let slot = self.texts.len();
+        self.texts.push(pointer.to_owned());
+        let mut node = &mut self.root;
+        for part in pointer.split('/').skip(1) {
+            let part = part.replace("~1", "/").replace("~0", "~");
+            let at = match node.children.iter().position(|(name, _)| *name == part) {
+                Some(at) => at,
+                None => {
+                    node.children.push((part, Node::default()));
+                    node.children.len() - 1
+                }
+            };
+            node = &mut node.children[at].1;
+        }
+        node.slot = Some(slot);
+        slot
+    }
+
+    /// Finds all pointers in `body`. `Err` says in words why it is not JSON.
+    pub(crate) fn find<'a>(&self, body: &'a [u8]) -> Result<Found<'a>, String> {
+        let mut found: Found<'a> = vec![None; self.texts.len()];
+        let text = std::str::from_utf8(body).map_err(|e| format!("the body is not UTF-8 (byte {})", e.valid_up_to()))?;
+        let mut json = sonic_rs::Deserializer::from_str(text);
+        Walk { node: &self.root, found: &mut found, parts_only: false }
+            .deserialize(&mut json)
+            .and_then(|()| json.end())
+            .map_err(|e| format!("the body is not JSON (at byte {})", e.offset()))?;
+        Ok(found)
+    }
+}
+
+/// Goes down one node of the pointer tree.
+struct Walk<'n, 'f, 'a> {
+    node: &'n Node,
+    found: &'f mut Found<'a>,
+    /// The node's own slot is filled already: only its children are wanted.
+    parts_only: bool,
+}
+
+impl<'a> DeserializeSeed<'a> for Walk<'_, '_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'a>>(self, json: D) -> Result<(), D::Error> {
+        let Some(slot) = self.node.slot.filter(|_| !self.parts_only) else {
+            return json.deserialize_any(self);
+        };
+        let value: LazyValue<'a> = serde::Deserialize::deserialize(json)?;
+        if !self.node.children.is_empty()
+            && let Cow::Borrowed(raw) = value.as_raw_cow()
+        {
+            // Wanted as a whole and in parts: read the parts out of the text just found.
+            let mut inner = sonic_rs::Deserializer::from_str(raw);
+            let _ = Walk { node: self.node, found: self.found, parts_only: true }.deserialize(&mut inner);
+        }
+        let place = &mut self.found[slot];
+        if place.is_none() {
+            *place = Some(value);
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = 0_u64;
+        while let Some(child) = map.next_key_seed(ChildNamed(self.node))? {
+            match child {
+                Some((at, node)) if at >= 64 || seen & (1 << at) == 0 => {
+                    seen |= if at < 64 { 1 << at } else { 0 };
+                    map.next_value_seed(Walk { node, found: self.found, parts_only: false })?;
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
+        let mut index = 0_usize;
+        loop {
+            let name = index.to_string();
+            let more = match self.node.children.iter().find(|(n, _)| *n == name) {
+                Some((_, node)) => {
+                    seq.next_element_seed(Walk { node, found: self.found, parts_only: false })?.is_some()
+                }
+                None => seq.next_element::<IgnoredAny>()?.is_some(),
+            };
+            if !more {
+                return Ok(());
+            }
+            index += 1;
+        }
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// Reads a key and gives the child of that name, without copying the key.
+struct ChildNamed<'n>(&'n Node);
+
+impl<'n, 'a> DeserializeSeed<'a> for ChildNamed<'n> {
+    type Value = Option<(usize, &'n Node)>;
+
+    fn deserialize<D: serde::Deserializer<'a>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_str(self)
+    }
+}
+
+impl<'n> Visitor<'_> for ChildNamed<'n> {
+    type Value = Option<(usize, &'n Node)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.children.iter().enumerate().find(|(_, (name, _))| name == key).map(|(at, (_, node))| (at, node)))
+    }
+}
+
+/// A scalar's text: of a string its characters, of a number its digits as they stand, of a boolean
+/// `true` or `false`. Nothing for `null`, objects, arrays and empty strings.
+pub(crate) fn scalar<'a>(value: Option<&'a LazyValue<'_>>) -> Option<Cow<'a, str>> {
+    let raw = value?.as_raw_str();
+    let text = match raw.as_bytes().first()? {
+        b'"' if !raw.contains('\\') => Cow::Borrowed(raw.get(1..raw.len() - 1)?),
+        b'"' => Cow::Owned(serde_json::from_str::<String>(raw).ok()?),
+        b'{' | b'[' | b'n' => return None,
+        _ => Cow::Borrowed(raw),
+    };
+    if text.is_empty() { None } else { Some(text) }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
+mod tests {
+    use super::*;
+
+    fn read(pointers: &[&str], body: &str) -> Result<Vec<Option<String>>, String> {
+        let mut set = Pointers::default();
+        for pointer in pointers {
+            set.insert(pointer);
+        }
+        set.find(body.as_bytes()).map(|found| found.iter().map(|v| scalar(v.as_ref()).map(Cow::into_owned)).collect())
+    }
+
+    #[test]
+    fn finds_values_as_they_stand() {
+        let body = r#"{"a":{"b":"x\u00e9","n":9007199254740993,"d":12.50},"l":[{"id":1},{"id":2}],"t":true,"z":null,"k/y":"s"}"#;
+        let found = read(&["/a/b", "/a/n", "/a/d", "/l/1/id", "/t", "/z", "/k~1y", "/nope", "/a"], body).unwrap();
+        let want = [Some("xé"), Some("9007199254740993"), Some("12.50"), Some("2"), Some("true"), None, Some("s"), None, None];
+        assert_eq!(found, want.map(|w| w.map(str::to_owned)));
+    }
+
+    #[test]
+    fn wanted_whole_and_in_parts() {
+        assert_eq!(read(&["/pi", "/pi/id"], r#"{"pi":{"id":"x"}}"#).unwrap(), [None, Some("x".into())]);
+        assert_eq!(read(&["/pi", "/pi/id"], r#"{"pi":"y"}"#).unwrap(), [Some("y".into()), None]);
+    }
+
+    #[test]
+    fn the_first_of_two_equal_keys_counts() {
+        assert_eq!(read(&["/a"], r#"{"a":1,"a":2}"#).unwrap(), [Some("1".into())]);
+        assert_eq!(read(&["/a/b"], r#"{"a":{},"a":{"b":2}}"#).unwrap(), [None]);
+    }
+
+    #[test]
+    fn refuses_what_is_not_json() {
+        for body in ["", "{", "nope", "{\"a\":1}}", "{\"a\":1} x", "\u{feff}{}", "{\"a\":01}", "{'a':1}"] {
+            assert!(read(&["/a"], body).is_err(), "{body}");
+        }
+        let mut set = Pointers::default();
+        set.insert("/a");
+        assert!(set.find(b"{\"a\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn deep_nesting_is_no_stack() {
+        let deep = format!("{{\"x\":{}{},\"a\":1}}", "[".repeat(400_000), "]".repeat(400_000));
+        assert_eq!(read(&["/a"], &deep).unwrap(), [Some("1".into())]);
+        let _ = read(&["/a"], &"[".repeat(400_000));
+    }
+}
