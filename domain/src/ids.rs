@@ -70,6 +70,12 @@ impl EntityKey {
         Self::checked(key)
     }
 
+    /// A key of a kind and id that the program gives itself; such a key is always well formed and
+    /// short enough (63 + 10 + 64 bytes and two slashes).
+    pub(crate) fn digest(source: &SourceName, kind: &str, digest: &str) -> Self {
+        Self(compact_str::format_compact!("{source}/{kind}/{digest}"))
+    }
+
     /// Reads a key back from its text.
     pub fn parse(text: &str) -> Result<Self> {
         Self::checked(text.into())

@@ -1,59 +1,125 @@
-//! Providers are data (being written).
+//! Providers are data: one TOML file says how one company's webhooks look.
+//!
+//! The built-in files stand beside this one (`stripe.toml`, `standard-webhooks.toml`,
+//! `generic.toml`) and are read by the same reader as a user's own; `docs/providers.md` explains
+//! every key.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod facts;
+mod file;
+mod identify;
+mod pointer;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use compact_str::CompactString;
 
 use crate::envelope::Identified;
 use crate::error::Result;
 use crate::fact::Meaning;
 use crate::ids::SourceName;
+use crate::record::PAYMENT_KIND;
 use crate::request::RawRequest;
 use crate::signature::Scheme;
 
+pub use file::PROVIDER_FORMAT;
+pub use identify::{ITEMS_MAX, REQUEST_TYPE, UNREADABLE_TYPE};
+
+/// Most event types whose plans are kept; further ones are planned anew each time.
+const PLANS_MAX: usize = 4096;
+
+const BUILT_IN: [(&str, &str); 3] = [
+    ("generic", include_str!("generic.toml")),
+    ("standard-webhooks", include_str!("standard-webhooks.toml")),
+    ("stripe", include_str!("stripe.toml")),
+];
+
 /// How one company's webhooks look.
-#[derive(Debug)]
 pub struct Provider {
-    name: String,
-    scheme: Scheme,
+    file: file::ProviderFile,
+    identify: identify::IdentifyPlan,
+    /// What to read per (event type, is a payment); filled as types are seen.
+    plans: RwLock<HashMap<(CompactString, bool), Arc<facts::FactPlan>>>,
 }
 
 impl Provider {
-    /// Reads a provider file; `file` is named in errors.
-    pub fn parse(_file: &str, _text: &str) -> Result<Self> {
-        Err(crate::Error::internal("x"))
+    /// Reads and checks a provider file. Errors are [`Invalid`](crate::ErrorKind::Invalid) and name
+    /// `file`, the key and the fix.
+    pub fn parse(file: &str, text: &str) -> Result<Self> {
+        let file = file::ProviderFile::parse(file, text)?;
+        let identify = identify::IdentifyPlan::new(&file);
+        Ok(Self { file, identify, plans: RwLock::default() })
     }
 
-    /// A provider that is built in: `stripe`, `standard-webhooks`, `generic`.
-    pub fn built_in(_name: &str) -> Option<Self> {
-        None
+    /// A provider that is built in.
+    pub fn built_in(name: &str) -> Option<Self> {
+        let (name, text) = BUILT_IN.iter().find(|(n, _)| *n == name)?;
+        // A test reads every built-in file, so this is always `Some` for their names.
+        Self::parse(&format!("{name}.toml (built in)"), text).ok()
     }
 
     /// Names of the built-in providers.
-    pub fn built_in_names() -> &'static [&'static str] {
-        &["generic", "standard-webhooks", "stripe"]
+    pub fn built_in_names() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|(name, _)| *name)
+    }
+
+    /// The text of a built-in provider file, to start one's own from.
+    pub fn built_in_text(name: &str) -> Option<&'static str> {
+        BUILT_IN.iter().find(|(n, _)| *n == name).map(|(_, text)| *text)
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.file.name
+    }
+
+    /// What it is, in a line.
+    pub fn description(&self) -> &str {
+        &self.file.description
+    }
+
+    /// Where the company documents its events.
+    pub fn documentation(&self) -> &str {
+        &self.file.documentation
     }
 
     /// Its signature scheme.
     pub fn scheme(&self) -> &Scheme {
-        &self.scheme
+        &self.file.signature
     }
 
     /// Splits a request into its events and finds id, type, entity, order and time of each. Never
     /// fails and never gives an empty list: what cannot be read becomes one event of kind
     /// `unreadable` with the reason. A split request comes with one more event of kind `request`
     /// that holds the original bytes.
-    pub fn identify(&self, _source: &SourceName, _raw: RawRequest<'_>) -> Vec<Identified> {
-        Vec::new()
+    pub fn identify(&self, source: &SourceName, raw: RawRequest<'_>) -> Vec<Identified> {
+        self.identify.identify(source, raw)
     }
 
-    /// What an event says. `Err` is the reason why it cannot be read, in words.
-    pub fn interpret(&self, _event_type: &str, _entity_kind: &str, _body: &[u8]) -> Result<Meaning, String> {
-        Err(String::new())
+    /// What an event says. `Err` is the reason why it cannot be read, in words without any of the
+    /// body's content.
+    pub fn interpret(&self, event_type: &str, entity_kind: &str, body: &[u8]) -> Result<Meaning, String> {
+        self.plan(event_type, entity_kind == PAYMENT_KIND).interpret(body)
+    }
+
+    fn plan(&self, event_type: &str, is_payment: bool) -> Arc<facts::FactPlan> {
+        let key = (CompactString::from(event_type), is_payment);
+        if let Some(plan) = self.plans.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return plan.clone();
+        }
+        let plan = Arc::new(facts::FactPlan::new(&self.file, event_type, is_payment));
+        let mut plans = self.plans.write().unwrap_or_else(PoisonError::into_inner);
+        if plans.len() < PLANS_MAX {
+            plans.insert(key, plan.clone());
+        }
+        plan
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Provider({})", self.file.name)
     }
 }
 
@@ -77,3 +143,6 @@ impl Sources {
         self.0.iter().map(|(name, provider)| (name.as_str(), provider))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,7 +54,8 @@ impl Pointers {
     /// Finds all pointers in `body`. `Err` says in words why it is not JSON.
     pub(crate) fn find<'a>(&self, body: &'a [u8]) -> Result<Found<'a>, String> {
         let mut found: Found<'a> = vec![None; self.texts.len()];
-        let text = std::str::from_utf8(body).map_err(|e| format!("the body is not UTF-8 (byte {})", e.valid_up_to()))?;
+        let text =
+            std::str::from_utf8(body).map_err(|e| format!("the body is not UTF-8 (byte {})", e.valid_up_to()))?;
         let mut json = sonic_rs::Deserializer::from_str(text);
         Walk { node: &self.root, found: &mut found, parts_only: false }
             .deserialize(&mut json)
@@ -208,7 +209,8 @@ mod tests {
     fn finds_values_as_they_stand() {
         let body = r#"{"a":{"b":"x\u00e9","n":9007199254740993,"d":12.50},"l":[{"id":1},{"id":2}],"t":true,"z":null,"k/y":"s"}"#;
         let found = read(&["/a/b", "/a/n", "/a/d", "/l/1/id", "/t", "/z", "/k~1y", "/nope", "/a"], body).unwrap();
-        let want = [Some("xé"), Some("9007199254740993"), Some("12.50"), Some("2"), Some("true"), None, Some("s"), None, None];
+        let want =
+            [Some("xé"), Some("9007199254740993"), Some("12.50"), Some("2"), Some("true"), None, Some("s"), None, None];
         assert_eq!(found, want.map(|w| w.map(str::to_owned)));
     }
 

@@ -1,0 +1,166 @@
+//! From a body to what it says: the `[[fact]]` rules of a provider file.
+
+use std::borrow::Cow;
+
+use compact_str::{CompactString, ToCompactString};
+
+use super::file::{FactRule, ProviderFile, fits, split_unit};
+use super::pointer::{Found, Pointers, scalar};
+use crate::fact::{AMOUNT_MINOR_MAX, AmountBasis, Fact, FactKind, Meaning, SubStatus};
+use crate::money;
+
+/// Rank of event types that no rule names.
+const RANK_DEFAULT: u16 = 500;
+/// Longest id of a refund, dispute or charge that is kept.
+const REFERENCE_BYTES_MAX: usize = 256;
+/// Longest status word of a document that is kept.
+const STATUS_BYTES_MAX: usize = 64;
+
+/// What to read from the bodies of one event type.
+#[derive(Debug)]
+pub(super) struct FactPlan {
+    rank: u16,
+    pointers: Pointers,
+    status: Vec<usize>,
+    facts: Vec<PlannedFact>,
+}
+
+#[derive(Debug)]
+struct PlannedFact {
+    kind: FactKind,
+    basis: AmountBasis,
+    /// (decimal, slot)
+    amount: Vec<(bool, usize)>,
+    currency: Vec<usize>,
+    reference: Vec<usize>,
+    status: Vec<usize>,
+    status_default: Option<SubStatus>,
+    status_map: std::collections::BTreeMap<CompactString, SubStatus>,
+    when: Vec<(usize, Condition)>,
+}
+
+#[derive(Debug)]
+enum Condition {
+    Present,
+    Is(String),
+    IsNot(String),
+}
+
+impl FactPlan {
+    /// Gathers the rules that are for `event_type`; for entities that hold money, or for documents.
+    pub(super) fn new(file: &ProviderFile, event_type: &str, is_payment: bool) -> Self {
+        let for_type = |types: &[String]| types.iter().any(|t| fits(t, event_type));
+        let mut pointers = Pointers::default();
+        let mut slots = |list: &[String]| -> Vec<usize> { list.iter().map(|p| pointers.insert(p)).collect() };
+        let rank = file.order.rank.iter().find(|r| for_type(&r.types)).map_or(RANK_DEFAULT, |r| r.rank);
+        let status = match file.entity.iter().find(|r| for_type(&r.types)) {
+            Some(rule) if !is_payment => slots(&rule.status),
+            _ => Vec::new(),
+        };
+        let rules = file.fact.iter().filter(|rule| is_payment && for_type(&rule.types));
+        let facts = rules.map(|rule| PlannedFact::new(rule, &mut slots)).collect();
+        Self { rank, pointers, status, facts }
+    }
+
+    pub(super) fn interpret(&self, body: &[u8]) -> Result<Meaning, String> {
+        let found = self.pointers.find(body)?;
+        let status = first(&self.status, &found).filter(|s| s.len() <= STATUS_BYTES_MAX).map(|s| s.to_compact_string());
+        let mut facts = Vec::with_capacity(self.facts.len());
+        for planned in &self.facts {
+            facts.extend(planned.read(&found)?);
+        }
+        Ok(Meaning { rank: self.rank, facts, status })
+    }
+}
+
+impl PlannedFact {
+    fn new(rule: &FactRule, slots: &mut dyn FnMut(&[String]) -> Vec<usize>) -> Self {
+        let (decimal, pointers): (Vec<bool>, Vec<String>) =
+            rule.amount.iter().map(|a| split_unit(a)).map(|(decimal, pointer)| (decimal, pointer.to_owned())).unzip();
+        let conditions = rule.when.values().map(|wanted| match wanted.strip_prefix('!') {
+            Some(other) => Condition::IsNot(other.to_owned()),
+            None if wanted == "*" => Condition::Present,
+            None => Condition::Is(wanted.clone()),
+        });
+        let keys: Vec<String> = rule.when.keys().cloned().collect();
+        Self {
+            kind: rule.kind,
+            basis: rule.basis,
+            amount: decimal.into_iter().zip(slots(&pointers)).collect(),
+            currency: slots(&rule.currency),
+            reference: slots(&rule.reference),
+            status: slots(&rule.status),
+            status_default: rule.status_default,
+            status_map: rule.status_map.clone(),
+            when: slots(&keys).into_iter().zip(conditions).collect(),
+        }
+    }
+
+    /// The fact, if the body states it. An amount that is absent states nothing, except that a
+    /// refund or dispute known by id may change its state without naming its amount.
+    fn read(&self, found: &Found<'_>) -> Result<Option<Fact>, String> {
+        let holds = |(slot, condition): &(usize, Condition)| match (at(*slot, found), condition) {
+            (None, _) => false,
+            (Some(_), Condition::Present) => true,
+            (Some(text), Condition::Is(wanted)) => text == wanted.as_str(),
+            (Some(text), Condition::IsNot(other)) => text != other.as_str(),
+        };
+        if !self.when.iter().all(holds) {
+            return Ok(None);
+        }
+        let reference = first(&self.reference, found);
+        if reference.as_ref().is_some_and(|r| r.len() > REFERENCE_BYTES_MAX) {
+            return Err(format!("an id of a {:?} fact is longer than {REFERENCE_BYTES_MAX} bytes", self.kind));
+        }
+        let amount = self.amount.iter().find_map(|(decimal, slot)| at(*slot, found).map(|text| (*decimal, text)));
+        let by_id = matches!(self.kind, FactKind::Refund | FactKind::Dispute) && reference.is_some();
+        if amount.is_none() && !self.amount.is_empty() && !by_id {
+            return Ok(None);
+        }
+        let currency = match first(&self.currency, found) {
+            Some(text) => Some(currency_code(&text)?),
+            None => None,
+        };
+        let amount = match amount {
+            Some((decimal, text)) => Some(self.minor(&text, decimal, currency.as_deref())?),
+            None => None,
+        };
+        let status = match first(&self.status, found) {
+            Some(word) => {
+                Some(self.status_map.get(word.as_ref()).copied().or(self.status_default).ok_or_else(|| {
+                    format!("a state of a {:?} fact is not in the provider file's status_map", self.kind)
+                })?)
+            }
+            None => self.status_default,
+        };
+        let reference = reference.map(|r| r.to_compact_string());
+        Ok(Some(Fact { kind: self.kind, amount, currency, basis: self.basis, reference, status }))
+    }
+
+    fn minor(&self, text: &str, decimal: bool, currency: Option<&str>) -> Result<i64, String> {
+        let Some(currency) = currency else {
+            return Err(format!("an amount of a {:?} fact has no currency", self.kind));
+        };
+        let amount = if decimal { money::parse_decimal(text, currency).ok() } else { text.parse::<i64>().ok() };
+        amount.filter(|a| (0..=AMOUNT_MINOR_MAX).contains(a)).ok_or_else(|| {
+            let unit = if decimal { "decimal text" } else { "a whole number of minor units" };
+            format!("an amount of a {:?} fact is not {unit} from 0 to {AMOUNT_MINOR_MAX}", self.kind)
+        })
+    }
+}
+
+fn currency_code(text: &str) -> Result<CompactString, String> {
+    let well_formed = (3..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
+    if !well_formed {
+        return Err("a currency is not 3 to 8 letters or digits".into());
+    }
+    Ok(text.to_ascii_uppercase().into())
+}
+
+fn at<'a>(slot: usize, found: &'a Found<'_>) -> Option<Cow<'a, str>> {
+    scalar(found.get(slot).and_then(Option::as_ref))
+}
+
+fn first<'a>(slots: &[usize], found: &'a Found<'_>) -> Option<Cow<'a, str>> {
+    slots.iter().find_map(|slot| at(*slot, found))
+}
