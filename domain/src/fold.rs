@@ -29,8 +29,8 @@ pub struct Incoming {
     pub received_at: UnixNanos,
     /// Where this copy stands in the log.
     pub sequence: SequenceNumber,
-    /// What it says.
-    pub meaning: Meaning,
+    /// What it says; nothing when it cannot be read, which parks it.
+    pub meaning: Option<Meaning>,
 }
 
 /// What became of one incoming event.
@@ -44,6 +44,8 @@ pub enum Fate {
     Duplicate,
     /// Its id is known with other facts: it belongs in the quarantine.
     Contradiction,
+    /// It cannot be read: it belongs in the quarantine.
+    Unreadable,
     /// This very log record was applied before (a re-read after a crash, or a second worker).
     Seen,
 }
@@ -58,7 +60,7 @@ pub fn apply(key: &EntityKey, record: Option<EntityRecord>, events: Vec<Incoming
         entries: Vec::new(),
         folded: 0,
         state: State::empty(key.kind()),
-        quarantined: 0,
+        quarantined: Vec::new(),
     });
     let mut fates = Vec::with_capacity(events.len());
     let mut changed = false;
@@ -88,16 +90,25 @@ pub fn apply(key: &EntityKey, record: Option<EntityRecord>, events: Vec<Incoming
 
 /// Puts one event in its place; the place is given when it is new.
 fn place(record: &mut EntityRecord, event: Incoming) -> (Fate, Option<usize>) {
-    let digest = event.meaning.digest(&event.event_type, &event.order);
+    let Some(meaning) = event.meaning else {
+        park(record, event.id);
+        return (Fate::Unreadable, None);
+    };
+    let digest = meaning.digest(&event.event_type, &event.order);
     if let Some(known) = record.entries.iter_mut().find(|e| e.id == event.id) {
-        known.delivery.copies = known.delivery.copies.saturating_add(1);
         if known.digest != digest {
-            known.delivery.copies -= 1;
-            record.quarantined = record.quarantined.saturating_add(1);
+            let id = released_id(&event.id, &digest);
+            if !record.entries.iter().any(|e| e.id == id) {
+                park(record, id);
+            }
             return (Fate::Contradiction, None);
         }
+        known.delivery.copies = known.delivery.copies.saturating_add(1);
         known.received_at = known.received_at.min(event.received_at);
         return (Fate::Duplicate, None);
+    }
+    if let Ok(at) = record.quarantined.binary_search(&event.id) {
+        record.quarantined.remove(at);
     }
     let entry = Entry {
         id: event.id,
@@ -105,7 +116,7 @@ fn place(record: &mut EntityRecord, event: Incoming) -> (Fate, Option<usize>) {
         order: event.order,
         occurred_at: event.occurred_at,
         received_at: event.received_at,
-        meaning: event.meaning,
+        meaning,
         digest,
         delivery: Delivery { sequence: event.sequence, copies: 1 },
     };
@@ -113,6 +124,18 @@ fn place(record: &mut EntityRecord, event: Incoming) -> (Fate, Option<usize>) {
     let fate = if at == record.entries.len() { Fate::Appended } else { Fate::Merged };
     record.entries.insert(at, entry);
     (fate, Some(at))
+}
+
+fn park(record: &mut EntityRecord, id: CompactString) {
+    if let Err(at) = record.quarantined.binary_search(&id) {
+        record.quarantined.insert(at, id);
+    }
+}
+
+/// The id under which a contradiction is released: the event's id and the digest of what it says,
+/// so that it becomes an event of its own.
+pub fn released_id(event_id: &str, digest: &[u8; 8]) -> CompactString {
+    compact_str::format_compact!("{event_id}#{:016x}", u64::from_be_bytes(*digest))
 }
 
 /// The total order of an entity's events: order value, then lifecycle rank, then event id. Among
@@ -189,7 +212,7 @@ pub fn refold(record: &EntityRecord, keep: impl Fn(&Entry) -> bool) -> EntityRec
         entries: record.entries.iter().filter(|e| keep(e)).cloned().collect(),
         folded: 0,
         state: State::empty(record.key.kind()),
-        quarantined: record.quarantined,
+        quarantined: record.quarantined.clone(),
     };
     fold_on(&mut filtered);
     filtered

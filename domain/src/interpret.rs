@@ -8,41 +8,40 @@ use crate::provider::Sources;
 /// What a log record is for the fold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// An event to fold.
-    Event(Incoming),
+    /// An event to fold. One without a meaning cannot be read, for the reason given; it marks its
+    /// entity and belongs in the quarantine.
+    Event(Incoming, Option<String>),
     /// The archived original of a split request: nothing to fold.
     Original,
-    /// It cannot be read, for this reason: it belongs in the quarantine.
+    /// A request that could not even be identified, for this reason: it belongs in the quarantine.
     Unreadable(String),
 }
 
 /// Interprets an envelope that stands at `sequence`.
 pub fn interpret(sources: &Sources, envelope: &Envelope, sequence: &SequenceNumber) -> Reading {
     let event = &envelope.event;
-    if let Some(reason) = &event.unreadable {
-        return Reading::Unreadable(reason.clone());
+    if event.entity.kind() == REQUEST_KIND {
+        return Reading::Original;
     }
-    match event.entity.kind() {
-        REQUEST_KIND => return Reading::Original,
-        UNREADABLE_KIND => return Reading::Unreadable("the request could not be read".into()),
-        _ => {}
+    if event.entity.kind() == UNREADABLE_KIND {
+        return Reading::Unreadable(event.unreadable.clone().unwrap_or_else(|| "the request could not be read".into()));
     }
-    let Some(provider) = sources.provider(envelope.source()) else {
-        return Reading::Unreadable(format!(
-            "no source {:?} is configured: add it to the settings and release",
-            envelope.source()
-        ));
+    let read = match sources.provider(envelope.source()) {
+        Some(provider) => provider.interpret(&event.event_type, event.entity.kind(), &event.body),
+        None => Err(format!("no source {:?} is configured: add it to the settings and release", envelope.source())),
     };
-    match provider.interpret(&event.event_type, event.entity.kind(), &event.body) {
-        Ok(meaning) => Reading::Event(Incoming {
-            id: event.id.clone(),
-            event_type: event.event_type.clone(),
-            order: event.order,
-            occurred_at: event.occurred_at,
-            received_at: envelope.received_at,
-            sequence: sequence.clone(),
-            meaning,
-        }),
-        Err(reason) => Reading::Unreadable(reason),
-    }
+    let (meaning, reason) = match read {
+        Ok(meaning) => (Some(meaning), None),
+        Err(reason) => (None, Some(reason)),
+    };
+    let incoming = Incoming {
+        id: event.id.clone(),
+        event_type: event.event_type.clone(),
+        order: event.order,
+        occurred_at: event.occurred_at,
+        received_at: envelope.received_at,
+        sequence: sequence.clone(),
+        meaning,
+    };
+    Reading::Event(incoming, reason)
 }

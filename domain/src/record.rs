@@ -86,8 +86,9 @@ pub struct EntityRecord {
     pub folded: usize,
     /// What the folded entries add up to.
     pub state: State,
-    /// How many events about it went to the quarantine.
-    pub quarantined: u32,
+    /// Events about it that are in the quarantine, sorted: the event id of an unreadable one, the
+    /// [`released_id`](crate::fold::released_id) of a contradiction. A released one leaves the list.
+    pub quarantined: Vec<CompactString>,
 }
 
 /// A record as stores keep it.
@@ -101,9 +102,11 @@ pub struct StoredRecord {
 
 impl EntityRecord {
     /// The status word: of a payment its [`PaymentStatus`](crate::payment::PaymentStatus), of a
-    /// document the object's own, or empty.
+    /// document the object's own, or empty; `held` when all its events wait behind a hole, `unread`
+    /// when all are in the quarantine.
     pub fn status(&self) -> &str {
         match &self.state {
+            _ if self.entries.is_empty() => "unread",
             _ if self.folded == 0 => "held",
             State::Payment(payment) => payment.status().as_str(),
             State::Document(document) => document.status.as_deref().unwrap_or_default(),
@@ -127,7 +130,7 @@ impl EntityRecord {
 
     /// Whether somebody should look: anomalies, held or quarantined events.
     pub fn needs_attention(&self) -> bool {
-        self.held() > 0 || self.quarantined > 0 || !self.anomalies().is_empty()
+        self.held() > 0 || !self.quarantined.is_empty() || !self.anomalies().is_empty()
     }
 
     /// Time of the last folded event, if the provider gives times.
@@ -168,7 +171,7 @@ impl EntityRecord {
         let mut plain = self.clone();
         plain.revision = 0;
         plain.through = SequenceNumber::new("");
-        plain.quarantined = 0;
+        plain.quarantined = Vec::new();
         for entry in &mut plain.entries {
             entry.delivery = Delivery { sequence: SequenceNumber::new(""), copies: 1 };
         }
