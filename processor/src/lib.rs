@@ -1,1 +1,7 @@
-//! Placeholder.
+//! Shard readers behind the log: [`apply`] folds events into entity records, `archiver` chains the
+//! signed originals into the archive. Two readers with progress of their own: a bug in the fold
+//! cannot stop the archiving.
+
+pub mod apply;
+pub mod cache;
+pub mod fold_batch;

@@ -1,0 +1,262 @@
+//! The processor: reads each shard and folds its events into entity records.
+//!
+//! Per shard one task: read a batch → group per entity → load → fold → one conditional write with
+//! the checkpoint. A conflict means that somebody else wrote first (a second worker on the shard,
+//! which is harmless): load again, fold again. `Retry` errors back off on that shard alone. What
+//! cannot be read goes to the quarantine and the shard moves on (I9).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ledgerline_domain::ids::{SequenceNumber, ShardId};
+use ledgerline_domain::ports::{Entities, Log, ReadLimit};
+use ledgerline_domain::provider::Sources;
+use ledgerline_domain::record::EntityRecord;
+use ledgerline_domain::{Error, ErrorKind, Result};
+use tokio::sync::watch;
+use tokio::task::{JoinSet, spawn_blocking};
+
+use crate::cache::Cache;
+use crate::fold_batch::{Batch, Counts};
+
+/// Limits of the processor. Plain data.
+#[derive(Clone, Debug)]
+pub struct ApplySettings {
+    /// Most records per batch.
+    pub batch_records_max: usize,
+    /// Most bytes per batch.
+    pub batch_bytes_max: usize,
+    /// Longest wait for new records before asking again.
+    pub wait: Duration,
+    /// Records kept in memory per shard (twice this at most).
+    pub cache_records: usize,
+    /// First and longest pause after a `Retry` error.
+    pub backoff: (Duration, Duration),
+    /// How often a batch is folded again after conflicts before the shard pauses.
+    pub conflicts_max: u32,
+}
+
+impl Default for ApplySettings {
+    fn default() -> Self {
+        Self {
+            batch_records_max: 4096,
+            batch_bytes_max: 8 * 1024 * 1024,
+            wait: Duration::from_millis(500),
+            cache_records: 2048,
+            backoff: (Duration::from_millis(20), Duration::from_secs(5)),
+            conflicts_max: 16,
+        }
+    }
+}
+
+/// What the processor did and how far it is; shared with whoever shows it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    appended: AtomicU64,
+    merged: AtomicU64,
+    duplicates: AtomicU64,
+    contradictions: AtomicU64,
+    unreadable: AtomicU64,
+    seen: AtomicU64,
+    shards: std::sync::Mutex<std::collections::BTreeMap<ShardId, ShardProgress>>,
+}
+
+/// How far one shard is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardProgress {
+    /// Everything up to here is committed.
+    pub checkpoint: Option<SequenceNumber>,
+    /// Records that the log holds behind the last batch.
+    pub behind: u64,
+}
+
+impl Progress {
+    /// Fates since the start.
+    pub fn counts(&self) -> Counts {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            appended: get(&self.appended),
+            merged: get(&self.merged),
+            duplicates: get(&self.duplicates),
+            contradictions: get(&self.contradictions),
+            unreadable: get(&self.unreadable),
+            seen: get(&self.seen),
+        }
+    }
+
+    /// Each shard's progress.
+    pub fn shards(&self) -> Vec<(ShardId, ShardProgress)> {
+        self.lock().iter().map(|(shard, progress)| (shard.clone(), progress.clone())).collect()
+    }
+
+    /// Records not yet folded, as far as the log knew at the last reads.
+    pub fn lag(&self) -> u64 {
+        self.lock().values().map(|p| p.behind).sum()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<ShardId, ShardProgress>> {
+        self.shards.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn note(&self, shard: &ShardId, checkpoint: Option<SequenceNumber>, behind: u64, counts: Counts) {
+        for (counter, by, fate) in [
+            (&self.appended, counts.appended, "appended"),
+            (&self.merged, counts.merged, "late"),
+            (&self.duplicates, counts.duplicates, "duplicate"),
+            (&self.contradictions, counts.contradictions, "contradiction"),
+            (&self.unreadable, counts.unreadable, "unreadable"),
+            (&self.seen, counts.seen, "seen"),
+        ] {
+            if by > 0 {
+                counter.fetch_add(by, Ordering::Relaxed);
+                metrics::counter!("ledgerline_processor_events_total", "fate" => fate).increment(by);
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a gauge; exact below 2^53 records")]
+        metrics::gauge!("ledgerline_processor_behind_records", "shard" => shard.to_string()).set(behind as f64);
+        let mut shards = self.lock();
+        let entry = shards.entry(shard.clone()).or_default();
+        entry.behind = behind;
+        if checkpoint.is_some() {
+            entry.checkpoint = checkpoint;
+        }
+    }
+}
+
+/// Runs all shards until `shutdown` becomes true (a batch in hand is finished first). Ends early
+/// only with an error that waiting cannot mend.
+pub async fn run<L: Log, E: Entities>(
+    log: Arc<L>,
+    entities: Arc<E>,
+    sources: Arc<Sources>,
+    settings: ApplySettings,
+    progress: Arc<Progress>,
+    shutdown: watch::Receiver<bool>,
+) -> Result<()> {
+    let mut shards = JoinSet::new();
+    for shard in log.shards() {
+        let worker = Worker {
+            log: log.clone(),
+            entities: entities.clone(),
+            sources: sources.clone(),
+            cache: Cache::new(settings.cache_records),
+            settings: settings.clone(),
+            progress: progress.clone(),
+            shard,
+        };
+        shards.spawn(worker.run(shutdown.clone()));
+    }
+    while let Some(ended) = shards.join_next().await {
+        ended.map_err(|e| Error::internal("run a shard of the processor").because(e))??;
+    }
+    Ok(())
+}
+
+struct Worker<L, E> {
+    log: Arc<L>,
+    entities: Arc<E>,
+    sources: Arc<Sources>,
+    cache: Cache,
+    settings: ApplySettings,
+    progress: Arc<Progress>,
+    shard: ShardId,
+}
+
+impl<L: Log, E: Entities> Worker<L, E> {
+    async fn run(mut self, mut shutdown: watch::Receiver<bool>) -> Result<()> {
+        let mut pause = self.settings.backoff.0;
+        let mut after = None;
+        let mut started = false;
+        while !*shutdown.borrow() {
+            let step = async {
+                if !started {
+                    after = self.entities.checkpoint(&self.shard).await?;
+                    started = true;
+                }
+                let limit = ReadLimit {
+                    records_max: self.settings.batch_records_max,
+                    bytes_max: self.settings.batch_bytes_max,
+                    wait: self.settings.wait,
+                };
+                let read = tokio::select! {
+                    read = self.log.read(&self.shard, after.as_ref(), limit) => read?,
+                    _ = shutdown.changed() => return Ok(()),
+                };
+                let counts = if read.records.is_empty() {
+                    Counts::default()
+                } else {
+                    let checkpoint = read.records.last().map(|r| r.sequence.clone());
+                    let counts = self.batch(read.records).await?;
+                    after = checkpoint;
+                    counts
+                };
+                self.progress.note(&self.shard, after.clone(), read.behind, counts);
+                Ok::<(), Error>(())
+            };
+            match step.await {
+                Ok(()) => pause = self.settings.backoff.0,
+                Err(error) if matches!(error.kind(), ErrorKind::Retry | ErrorKind::Conflict) => {
+                    tracing::warn!(shard = %self.shard, %error, "the processor pauses on a shard");
+                    // What the commit did is unknown: read the checkpoint and the records anew.
+                    self.cache.clear();
+                    started = false;
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        _ = shutdown.changed() => {}
+                    }
+                    pause = (pause * 2).min(self.settings.backoff.1);
+                }
+                Err(error) => {
+                    return Err(Error::new(error.kind(), format!("process {}", self.shard)).because(error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds and commits one batch.
+    async fn batch(&mut self, records: Vec<ledgerline_domain::ports::Sequenced<bytes::Bytes>>) -> Result<Counts> {
+        let (shard, sources) = (self.shard.clone(), self.sources.clone());
+        let batch = blocking(move || Batch::read(&shard, &records, &sources).map(Arc::new)).await?;
+        let mut conflicts = 0;
+        loop {
+            let loaded = self.load(&batch).await?;
+            let folding = batch.clone();
+            let (commit, counts) = blocking(move || folding.fold(loaded)).await?;
+            let kept: Vec<EntityRecord> = commit.writes.iter().map(|w| w.record.clone()).collect();
+            match self.entities.commit(commit).await {
+                Ok(()) => {
+                    kept.into_iter().for_each(|record| self.cache.put(record));
+                    return Ok(counts);
+                }
+                Err(error) if error.kind() == ErrorKind::Conflict && conflicts < self.settings.conflicts_max => {
+                    conflicts += 1;
+                    metrics::counter!("ledgerline_processor_conflicts_total").increment(1);
+                    self.cache.clear();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Records of the batch's entities: from the cache, the rest from the store.
+    async fn load(&mut self, batch: &Batch) -> Result<Vec<Option<EntityRecord>>> {
+        let mut records: Vec<Option<EntityRecord>> = batch.keys().iter().map(|key| self.cache.take(key)).collect();
+        let (places, missing): (Vec<_>, Vec<_>) =
+            (0..).zip(batch.keys()).filter(|(at, _)| records.get(*at).is_some_and(Option::is_none)).map(|(at, key)| (at, key.clone())).unzip();
+        if !missing.is_empty() {
+            for (at, record) in places.into_iter().zip(self.entities.load(&missing).await?) {
+                if let Some(place) = records.get_mut(at) {
+                    *place = record;
+                }
+            }
+        }
+        Ok(records)
+    }
+}
+
+/// Runs computing work where it does not hold up the runtime's other tasks.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    spawn_blocking(work).await.map_err(|e| Error::internal("fold a batch").because(e))?
+}
