@@ -22,4 +22,4 @@ bench:
 
 # each fuzz target for two minutes (needs a nightly toolchain and cargo-fuzz)
 fuzz seconds="120":
-    for target in signature envelope provider segment; do cargo +nightly fuzz run --fuzz-dir tests/fuzz $target -- -max_total_time={{seconds}}; done
+    for target in signature envelope provider body; do cargo +nightly fuzz run --fuzz-dir tests/fuzz $target -- -max_total_time={{seconds}}; done

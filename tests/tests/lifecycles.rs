@@ -1,0 +1,92 @@
+//! Real Stripe event streams: the same state for any order of delivery, and the right one.
+//!
+//! Object ids start again in every stream, so each is a source of its own. Their `created` was
+//! normalised by whoever published them: most are equal, so nearly everything is a tie.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ledgerline_domain::fold::{Incoming, apply};
+use ledgerline_domain::ids::{EntityKey, SequenceNumber, SourceName};
+use ledgerline_domain::provider::Provider;
+use ledgerline_domain::record::{EntityRecord, State};
+use ledgerline_domain::request::RawRequest;
+use ledgerline_domain::time::UnixNanos;
+use ledgerline_tests::fixtures::{Lifecycle, lifecycles};
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+
+const PERMUTATIONS: usize = 1000;
+
+fn events(provider: &Provider, stream: &Lifecycle) -> Vec<(EntityKey, Incoming)> {
+    let source = SourceName::new("stripe-test").expect("a good name");
+    let headers: Vec<(String, String)> = Vec::new();
+    let mut found = Vec::new();
+    for (n, body) in (0..).zip(&stream.bodies) {
+        let raw = RawRequest { headers: &headers, body, received_at: UnixNanos::from_nanos(n) };
+        for event in provider.identify(&source, raw) {
+            assert_eq!(event.unreadable, None, "{}: event {n}", stream.name);
+            let meaning = provider.interpret(&event.event_type, event.entity.kind(), &event.body);
+            let incoming = Incoming {
+                id: event.id,
+                event_type: event.event_type,
+                order: event.order,
+                occurred_at: event.occurred_at,
+                received_at: raw.received_at,
+                sequence: SequenceNumber::from_u64(0),
+                meaning: Some(meaning.expect("a real payload is readable")),
+            };
+            found.push((event.entity, incoming));
+        }
+    }
+    found
+}
+
+fn fold(events: &[(EntityKey, Incoming)]) -> BTreeMap<EntityKey, EntityRecord> {
+    let mut records = BTreeMap::new();
+    for (n, (key, event)) in (1..).zip(events) {
+        let event = Incoming { sequence: SequenceNumber::from_u64(n), ..event.clone() };
+        let record = records.remove(key);
+        records.insert(key.clone(), apply(key, record, vec![event]).0);
+    }
+    records
+}
+
+/// Whether our status says the same as the provider's word for the furthest state it showed.
+fn agrees(record: &EntityRecord, provider_says: &str) -> bool {
+    match (&record.state, provider_says) {
+        (State::Payment(_), "requires_payment_method") => matches!(record.status(), "pending" | "failed"),
+        (State::Payment(_), "succeeded") => record.status() == "captured",
+        (State::Payment(_), "failed") => record.status() == "failed",
+        (State::Payment(_), _) => false,
+        (State::Document(_), word) => record.status() == word,
+    }
+}
+
+#[test]
+fn any_delivery_ends_in_the_state_that_the_stream_itself_shows() {
+    let provider = Arc::new(Provider::built_in("stripe").expect("stripe is built in"));
+    let mut random = rand::rngs::StdRng::seed_from_u64(20_261_124);
+    for stream in lifecycles() {
+        let events = events(&provider, &stream);
+        let plain = fold(&events);
+        let canonical: Vec<_> = plain.values().map(EntityRecord::canonical).collect();
+        for _ in 0..PERMUTATIONS {
+            let mut delivered = events.clone();
+            for _ in 0..events.len() / 4 {
+                delivered.push(events[random.random_range(0..events.len())].clone());
+            }
+            delivered.shuffle(&mut random);
+            let other: Vec<_> = fold(&delivered).values().map(EntityRecord::canonical).collect();
+            assert!(canonical == other, "{}: a permutation ended in another state", stream.name);
+        }
+        let mut compared = 0;
+        for (object, status) in &stream.final_status {
+            // A charge is part of its intent's payment, which is compared as a whole.
+            let Some(record) = plain.values().find(|r| r.key.id() == object) else { continue };
+            assert!(agrees(record, status), "{}: {object} is {:?}, the stream ends at {status:?}", stream.name, record.status());
+            compared += 1;
+        }
+        println!("{}: {} events, {} entities, {PERMUTATIONS} permutations, {compared} final states agree", stream.name, events.len(), plain.len());
+    }
+}
