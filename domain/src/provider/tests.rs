@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::*;
 use crate::envelope::{REQUEST_KIND, UNREADABLE_KIND};
 use crate::fact::{FactKind, SubStatus};
-use crate::order::OrderClass;
+use crate::order::{OrderClass, OrderKey};
 use crate::time::UnixNanos;
 
 const GITHUB_STYLE: &str = r#"
