@@ -1,13 +1,16 @@
 //! Real Stripe event streams: the same state for any order of delivery, and the right one.
 //!
 //! Object ids start again in every stream, so each is a source of its own. Their `created` was
-//! normalised by whoever published them: most are equal, so nearly everything is a tie.
+//! normalised by whoever published them (all equal, or renumbered backwards) and is no time any
+//! more, so every event of a stream gets the same one here: each stream is one big tie, the hardest
+//! case for the lifecycle ranks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledgerline_domain::fold::{Incoming, apply};
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, SourceName};
+use ledgerline_domain::order::OrderKey;
 use ledgerline_domain::provider::Provider;
 use ledgerline_domain::record::{EntityRecord, State};
 use ledgerline_domain::request::RawRequest;
@@ -30,8 +33,8 @@ fn events(provider: &Provider, stream: &Lifecycle) -> Vec<(EntityKey, Incoming)>
             let incoming = Incoming {
                 id: event.id,
                 event_type: event.event_type,
-                order: event.order,
-                occurred_at: event.occurred_at,
+                order: OrderKey { class: event.order.class, value: 0 },
+                occurred_at: None,
                 received_at: raw.received_at,
                 sequence: SequenceNumber::from_u64(0),
                 meaning: Some(meaning.expect("a real payload is readable")),
