@@ -3,3 +3,4 @@
 pub mod bodies;
 pub mod fixtures;
 pub mod limits;
+pub mod sealed;
