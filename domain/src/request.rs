@@ -17,9 +17,10 @@ pub trait Headers {
     fn get(&self, name: &str) -> Option<&[u8]>;
 }
 
-impl Headers for Vec<(String, String)> {
+/// Pairs of name and value; values may be text or any bytes.
+impl<V: AsRef<[u8]>> Headers for Vec<(String, V)> {
     fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_bytes())
+        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_ref())
     }
 }
 
