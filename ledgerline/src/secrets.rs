@@ -1,0 +1,181 @@
+//! Signing secrets of the sources: where they are, and the ones in use right now.
+//!
+//! A secret is named by `env:NAME`, by `file:PATH` (one secret a line, so that an old and a new one
+//! can be valid together) or, discouraged, stands in the settings itself. Files are looked at every
+//! two seconds; a change counts without a restart, and a file that cannot be used leaves the old
+//! secrets in force and is logged. No error or log line ever holds a secret.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use ledgerline_domain::ports::Secrets;
+use ledgerline_domain::signature::{Scheme, SecretSet};
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::exit::{Failure, Outcome};
+use crate::settings::{Loaded, SourceSettings};
+
+/// How often secret files are looked at.
+pub const POLL: Duration = Duration::from_secs(2);
+/// Longest secret file, in bytes.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Where a secret is.
+#[derive(Clone, Deserialize)]
+#[serde(from = "String")]
+pub enum SecretRef {
+    /// In an environment variable.
+    Env(String),
+    /// In a file, one a line.
+    File(PathBuf),
+    /// In the settings themselves.
+    Literal(SecretString),
+}
+
+impl From<String> for SecretRef {
+    fn from(text: String) -> Self {
+        match (text.strip_prefix("env:"), text.strip_prefix("file:")) {
+            (Some(name), _) => Self::Env(name.to_owned()),
+            (_, Some(path)) => Self::File(path.into()),
+            _ => Self::Literal(text.into()),
+        }
+    }
+}
+
+/// Says where, never what.
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "env:{name}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Literal(_) => f.write_str("(in the settings file)"),
+        }
+    }
+}
+
+impl fmt::Debug for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl SecretRef {
+    /// Completes a relative path.
+    pub fn resolve_in(&mut self, folder: &Path) {
+        if let Self::File(path) = self {
+            *path = folder.join(&*path);
+        }
+    }
+
+    /// Whether it stands in the settings file, which is discouraged.
+    pub fn is_literal(&self) -> bool {
+        matches!(self, Self::Literal(_))
+    }
+
+    /// The secrets it names.
+    pub fn read(&self) -> Outcome<Vec<SecretString>> {
+        match self {
+            Self::Literal(secret) => Ok(vec![secret.clone()]),
+            Self::Env(name) => match std::env::var(name) {
+                Ok(value) if !value.trim().is_empty() => Ok(vec![value.trim().to_owned().into()]),
+                Ok(_) => Err(Failure::usage(format!("read secret env:{name}: the variable is empty"))),
+                Err(_) => Err(Failure::usage(format!("read secret env:{name}: set the variable to the secret"))),
+            },
+            Self::File(path) => {
+                let shown = path.display();
+                let refused = |why: String| Failure::usage(format!("read secret file:{shown}: {why}"));
+                let length = std::fs::metadata(path).map_err(|e| refused(e.to_string()))?.len();
+                if length > FILE_BYTES_MAX {
+                    return Err(refused(format!("it is longer than {FILE_BYTES_MAX} bytes")));
+                }
+                let text = std::fs::read_to_string(path).map_err(|e| refused(e.to_string()))?;
+                let secrets: Vec<SecretString> =
+                    text.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| l.to_owned().into()).collect();
+                if secrets.is_empty() { Err(refused("the file holds no secret".into())) } else { Ok(secrets) }
+            }
+        }
+    }
+
+    /// Changes when the file does.
+    fn stamp(&self) -> Option<(SystemTime, u64)> {
+        match self {
+            Self::File(path) => std::fs::metadata(path).ok().and_then(|m| Some((m.modified().ok()?, m.len()))),
+            _ => None,
+        }
+    }
+}
+
+/// All secrets of a source, prepared for its scheme.
+pub fn read_set(source: &SourceSettings, scheme: &Scheme) -> Outcome<SecretSet> {
+    let mut secrets = Vec::new();
+    for reference in &source.secrets {
+        let read =
+            reference.read().map_err(|e| Failure::new(e.exit, format!("prepare source {}: {e}", source.name)))?;
+        secrets.extend(read);
+    }
+    SecretSet::new(scheme, secrets).map_err(|e| {
+        Failure::usage(format!("prepare source {}: {e}; its key `secrets` names the secrets", source.name))
+    })
+}
+
+/// The secrets in force.
+pub struct SourceSecrets {
+    sources: Vec<(SourceSettings, Scheme)>,
+    sets: RwLock<HashMap<String, Arc<SecretSet>>>,
+}
+
+impl SourceSecrets {
+    /// Reads the secrets of all sources.
+    pub fn read(loaded: &Loaded) -> Outcome<Self> {
+        let mut sources = Vec::new();
+        let mut sets = HashMap::new();
+        for source in &loaded.settings.source {
+            let scheme = loaded.scheme(source)?;
+            sets.insert(source.name.as_str().to_owned(), Arc::new(read_set(source, &scheme)?));
+            sources.push((source.clone(), scheme));
+        }
+        Ok(Self { sources, sets: RwLock::new(sets) })
+    }
+
+    /// Reads one source's secrets again.
+    fn reload(&self, source: &SourceSettings, scheme: &Scheme) {
+        match read_set(source, scheme) {
+            Ok(set) => {
+                let mut sets = self.sets.write().unwrap_or_else(PoisonError::into_inner);
+                sets.insert(source.name.as_str().to_owned(), Arc::new(set));
+                tracing::info!(source = %source.name, "the secrets were read again");
+            }
+            Err(error) => tracing::error!(source = %source.name, %error, "the old secrets stay in force"),
+        }
+    }
+
+    fn stamps(&self) -> Vec<Vec<Option<(SystemTime, u64)>>> {
+        self.sources.iter().map(|(s, _)| s.secrets.iter().map(SecretRef::stamp).collect()).collect()
+    }
+
+    /// Looks at the files for ever, every `interval`, and reads what changed.
+    pub async fn watch(self: Arc<Self>, interval: Duration) {
+        let mut known = self.stamps();
+        loop {
+            tokio::time::sleep(interval).await;
+            let watched = self.clone();
+            let Ok(now) = tokio::task::spawn_blocking(move || watched.stamps()).await else { return };
+            for ((source, scheme), (before, after)) in self.sources.iter().zip(known.iter().zip(&now)) {
+                if before != after {
+                    self.reload(source, scheme);
+                }
+            }
+            known = now;
+        }
+    }
+}
+
+impl Secrets for SourceSecrets {
+    fn secrets(&self, source: &str) -> Option<Arc<SecretSet>> {
+        self.sets.read().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
+    }
+}

@@ -1,0 +1,266 @@
+//! The settings file, `ledgerline.toml`: plain data, read once at start and checked as a whole.
+//!
+//! Unknown keys are refused. Every error names the file, the key and the fix. Paths in the file are
+//! relative to the folder that holds it. Without a file the defaults below hold and no source is
+//! configured. Times are seconds, sizes bytes.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ledgerline_domain::ids::SourceName;
+use ledgerline_domain::provider::{Provider, Sources};
+use ledgerline_domain::signature::Scheme;
+use serde::Deserialize;
+
+use crate::exit::{Failure, Outcome};
+use crate::secrets::SecretRef;
+
+/// Name of the settings file that is looked for in the current folder.
+pub const FILE_NAME: &str = "ledgerline.toml";
+/// Most sources.
+const SOURCES_MAX: usize = 1_000;
+/// Most bytes of one body that the log takes.
+const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// An example that works, printed by `ledgerline check --example`.
+pub const EXAMPLE: &str = include_str!("example.toml");
+
+/// The file as written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Where log, state and archive are kept.
+    pub data: PathBuf,
+    /// Address of the HTTP server.
+    pub listen: SocketAddr,
+    /// Shards of the log; counts at the first start on a data directory only.
+    pub shards: u32,
+    /// Provider files that add to the built-in ones or override them by name.
+    pub providers: Vec<PathBuf>,
+    /// The webhook endpoints.
+    pub source: Vec<SourceSettings>,
+    /// Limits.
+    pub limits: Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: "ledgerline-data".into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            shards: 4,
+            providers: Vec::new(),
+            source: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// One webhook endpoint, `POST /webhooks/{name}`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSettings {
+    /// Its name; part of every entity's key, so it should never change.
+    pub name: SourceName,
+    /// Its provider.
+    pub provider: String,
+    /// Where its signing secrets are. Several may be valid at once.
+    pub secrets: Vec<SecretRef>,
+    /// Oldest and most future signed time accepted, instead of the provider's own.
+    pub tolerance_seconds: Option<u32>,
+    /// Requests per second past which it is told to slow down (429).
+    pub rate_limit_per_second: Option<u32>,
+}
+
+/// Limits. Past each the caller gets a clear answer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Longest request body, in bytes.
+    pub body_bytes_max: usize,
+    /// Longest time a body may take to come in.
+    pub body_seconds_max: u64,
+    /// Most requests at once.
+    pub requests_in_flight_max: usize,
+    /// Longest wait for the log before the caller gets 503.
+    pub append_seconds_max: u64,
+    /// Longest time that a shutdown waits for requests in flight.
+    pub drain_seconds_max: u64,
+    /// Oldest record that waits for its archive segment to fill.
+    pub segment_age_seconds_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 1024 * 1024,
+            body_seconds_max: 10,
+            requests_in_flight_max: 4096,
+            append_seconds_max: 10,
+            drain_seconds_max: 20,
+            segment_age_seconds_max: 60,
+        }
+    }
+}
+
+/// Checked settings with everything they name.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The file, or nothing when the defaults hold.
+    pub file: Option<PathBuf>,
+    /// The settings; paths are complete.
+    pub settings: Settings,
+    /// Providers by source.
+    pub sources: Arc<Sources>,
+    /// Names and origins of the providers that are known.
+    pub providers: Vec<(Arc<Provider>, String)>,
+}
+
+impl Loaded {
+    /// Reads the settings from `file`, or from [`FILE_NAME`] in the current folder if there is one.
+    pub fn read(file: Option<&Path>) -> Outcome<Self> {
+        let fallback = Path::new(FILE_NAME);
+        let file = match file {
+            Some(file) => Some(file),
+            None => fallback.exists().then_some(fallback),
+        };
+        let Some(file) = file else {
+            return Self::check(Settings::default(), None);
+        };
+        let text = std::fs::read_to_string(file).map_err(|e| {
+            let shown = file.display();
+            Failure::usage(format!("read settings {shown}: {e}; name another file with --config"))
+        })?;
+        Self::parse(file, &text)
+    }
+
+    /// Reads the settings from `text`, which stands in `file`.
+    pub fn parse(file: &Path, text: &str) -> Outcome<Self> {
+        let mut settings: Settings = toml::from_str(text)
+            .map_err(|e| Failure::usage(format!("read settings {}: {}", file.display(), e.to_string().trim_end())))?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        settings.data = folder.join(&settings.data);
+        settings.providers.iter_mut().for_each(|p| *p = folder.join(&*p));
+        settings.source.iter_mut().flat_map(|s| &mut s.secrets).for_each(|s| s.resolve_in(folder));
+        Self::check(settings, Some(file))
+    }
+
+    fn check(settings: Settings, file: Option<&Path>) -> Outcome<Self> {
+        let name = file.map_or_else(|| "(defaults)".to_owned(), |f| f.display().to_string());
+        let fault = |key: &str, fix: &str| Err(Failure::usage(format!("accept settings {name}: key `{key}`: {fix}")));
+        let limits = &settings.limits;
+        if !(1..=256).contains(&settings.shards) {
+            return fault("shards", "use 1 to 256");
+        }
+        if settings.data.as_os_str().is_empty() {
+            return fault("data", "name the folder for log, state and archive");
+        }
+        if !(1..=BODY_BYTES_MAX).contains(&limits.body_bytes_max) {
+            return fault(
+                "limits.body_bytes_max",
+                &format!("use 1 to {BODY_BYTES_MAX}, the largest body the log takes"),
+            );
+        }
+        for (key, value, most) in [
+            ("limits.body_seconds_max", limits.body_seconds_max, 600),
+            ("limits.append_seconds_max", limits.append_seconds_max, 600),
+            ("limits.drain_seconds_max", limits.drain_seconds_max, 600),
+            ("limits.segment_age_seconds_max", limits.segment_age_seconds_max, 3_600),
+            ("limits.requests_in_flight_max", limits.requests_in_flight_max as u64, 1_000_000),
+        ] {
+            if !(1..=most).contains(&value) {
+                return fault(key, &format!("use 1 to {most}"));
+            }
+        }
+        if settings.source.len() > SOURCES_MAX {
+            return fault("source", &format!("configure at most {SOURCES_MAX} sources"));
+        }
+        let providers = read_providers(&settings.providers)?;
+        let mut sources = Sources::default();
+        let mut seen = BTreeSet::new();
+        for (n, source) in settings.source.iter().enumerate() {
+            if !seen.insert(&source.name) {
+                let fix = format!("{:?} is configured twice: give each source a name of its own", source.name.as_str());
+                return fault(&format!("source[{n}].name"), &fix);
+            }
+            let provider = providers.iter().find(|(p, _)| p.name() == source.provider);
+            let Some((provider, _)) = provider else {
+                let known: Vec<_> = providers.iter().map(|(p, _)| p.name()).collect();
+                let fix = format!(
+                    "no provider {:?}: use one of {}, or add its file to `providers`",
+                    source.provider,
+                    known.join(", ")
+                );
+                return fault(&format!("source[{n}].provider"), &fix);
+            };
+            if source.secrets.is_empty() {
+                return fault(
+                    &format!("source[{n}].secrets"),
+                    "give at least one, such as \"env:STRIPE_SECRET\" or \"file:stripe.secret\"",
+                );
+            }
+            if let Err(error) = scheme_of(provider, source) {
+                return fault(&format!("source[{n}].tolerance_seconds"), &error.to_string());
+            }
+            if source.rate_limit_per_second == Some(0) {
+                return fault(&format!("source[{n}].rate_limit_per_second"), "use 1 or more, or leave it out");
+            }
+            sources.insert(&source.name, provider.clone());
+        }
+        Ok(Self { file: file.map(Path::to_owned), settings, sources: Arc::new(sources), providers })
+    }
+
+    /// The scheme of a source: its provider's, with the source's own tolerance.
+    pub fn scheme(&self, source: &SourceSettings) -> Outcome<Scheme> {
+        let provider = self.sources.provider(source.name.as_str());
+        let provider =
+            provider.ok_or_else(|| Failure::usage(format!("find the provider of source {}", source.name)))?;
+        scheme_of(provider, source)
+    }
+
+    /// The settings of one source.
+    pub fn source(&self, name: &str) -> Outcome<&SourceSettings> {
+        self.settings.source.iter().find(|s| s.name.as_str() == name).ok_or_else(|| {
+            let known: Vec<_> = self.settings.source.iter().map(|s| s.name.as_str()).collect();
+            Failure::usage(match known.as_slice() {
+                [] => format!("find source {name:?}: none is configured; `ledgerline check --example` prints a start"),
+                known => format!("find source {name:?}: configured are {}", known.join(", ")),
+            })
+        })
+    }
+}
+
+fn scheme_of(provider: &Provider, source: &SourceSettings) -> Outcome<Scheme> {
+    match source.tolerance_seconds {
+        Some(seconds) => Ok(provider.scheme().with_tolerance(seconds)?),
+        None => Ok(provider.scheme().clone()),
+    }
+}
+
+/// The built-in providers and those of the files, which override by name.
+fn read_providers(files: &[PathBuf]) -> Outcome<Vec<(Arc<Provider>, String)>> {
+    let built_in = Provider::built_in_names().filter_map(Provider::built_in);
+    let mut providers: Vec<_> = built_in.map(|p| (Arc::new(p), "built in".to_owned())).collect();
+    for file in files {
+        let shown = file.display().to_string();
+        let text = std::fs::read_to_string(file)
+            .map_err(|e| Failure::usage(format!("read provider file {shown} (key `providers`): {e}")))?;
+        let provider = Arc::new(Provider::parse(&shown, &text)?);
+        if let Some((_, other)) = providers.iter().find(|(p, from)| p.name() == provider.name() && from != "built in") {
+            return Err(Failure::usage(format!(
+                "accept provider file {shown}: key `name`: {:?} is already defined by {other}",
+                provider.name()
+            )));
+        }
+        providers.retain(|(p, _)| p.name() != provider.name());
+        providers.push((provider, shown));
+    }
+    providers.sort_by(|a, b| a.0.name().cmp(b.0.name()));
+    Ok(providers)
+}
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+mod tests;

@@ -1,0 +1,74 @@
+//! Tables of settings that are refused, and of what the message must say.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+const SOURCE: &str = "[[source]]\nname = \"shop\"\nprovider = \"stripe\"\nsecrets = [\"env:X\"]\n";
+
+fn parse(text: &str) -> Outcome<Loaded> {
+    Loaded::parse(Path::new("conf/ledgerline.toml"), text)
+}
+
+#[test]
+fn refused_settings_name_file_key_and_fix() {
+    let with = |line: &str| format!("{SOURCE}{line}\n");
+    for (text, wanted) in [
+        ("shards = 0".to_owned(), vec!["`shards`", "1 to 256"]),
+        ("colour = 1".to_owned(), vec!["unknown field `colour`", "`listen`"]),
+        ("listen = \"somewhere\"".to_owned(), vec!["listen", "socket address"]),
+        ("[limits]\nbody_bytes_max = 0".to_owned(), vec!["`limits.body_bytes_max`", "use 1 to"]),
+        ("[limits]\nappend_seconds_max = 0".to_owned(), vec!["`limits.append_seconds_max`", "use 1 to"]),
+        ("[limits]\nspeed = 0".to_owned(), vec!["unknown field `speed`"]),
+        (format!("{SOURCE}{SOURCE}"), vec!["`source[1].name`", "configured twice"]),
+        (SOURCE.replace("stripe", "strip"), vec!["`source[0].provider`", "generic, standard-webhooks, stripe"]),
+        (SOURCE.replace("\"env:X\"", ""), vec!["`source[0].secrets`", "env:STRIPE_SECRET"]),
+        (SOURCE.replace("shop", "Shop"), vec!["accept source name", "a-z"]),
+        (with("tolerance_seconds = 0"), vec!["`source[0].tolerance_seconds`"]),
+        (with("rate_limit_per_second = 0"), vec!["`source[0].rate_limit_per_second`", "1 or more"]),
+        (with("secret = \"x\""), vec!["unknown field `secret`"]),
+        ("providers = [\"absent.toml\"]".to_owned(), vec!["conf/absent.toml", "`providers`"]),
+    ] {
+        let failure = parse(&text).unwrap_err();
+        assert_eq!(failure.exit, crate::exit::Exit::Usage, "{text}");
+        for part in
+            wanted.iter().chain(if text.contains("absent") { [].iter() } else { ["conf/ledgerline.toml"].iter() })
+        {
+            assert!(failure.message.contains(part), "{text}\nwants {part:?}\nsays {}", failure.message);
+        }
+    }
+}
+
+#[test]
+fn nothing_given_means_defaults() {
+    let loaded = parse("").unwrap();
+    assert_eq!(loaded.settings.data, Path::new("conf/ledgerline-data"));
+    assert_eq!(loaded.settings.shards, 4);
+    assert!(loaded.settings.source.is_empty());
+}
+
+#[test]
+fn the_example_is_accepted() {
+    let loaded = parse(EXAMPLE).unwrap();
+    assert_eq!(loaded.source("stripe-eu").unwrap().provider, "stripe");
+    assert!(loaded.source("stripe-us").unwrap_err().message.contains("configured are stripe-eu"));
+}
+
+#[test]
+fn a_file_overrides_a_built_in_provider() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = Provider::built_in_text("generic").unwrap().replace("Plain JSON with", "Ours, with");
+    std::fs::write(folder.path().join("ours.toml"), text).unwrap();
+    let loaded = Loaded::parse(&folder.path().join("l.toml"), "providers = [\"ours.toml\"]").unwrap();
+    let generic = loaded.providers.iter().find(|(p, _)| p.name() == "generic").unwrap();
+    assert!(generic.0.description().starts_with("Ours, with") && generic.1.ends_with("ours.toml"));
+    let twice = Loaded::parse(&folder.path().join("l.toml"), "providers = [\"ours.toml\", \"ours.toml\"]");
+    assert!(twice.unwrap_err().message.contains("already defined by"));
+}
+
+#[test]
+fn secrets_are_named_and_never_shown() {
+    let text = SOURCE.replace("env:X", "whsec_verysecret");
+    let loaded = parse(&text).unwrap();
+    assert!(loaded.settings.source[0].secrets[0].is_literal());
+    assert!(!format!("{:?}", loaded.settings).contains("verysecret"));
+}
