@@ -65,6 +65,10 @@ pub fn apply(key: &EntityKey, record: Option<EntityRecord>, events: Vec<Incoming
     let mut fates = Vec::with_capacity(events.len());
     let mut changed = false;
     let mut refold = false;
+    if record.entries.is_empty() {
+        // Most histories are short and come at once: no room to spare in each of a million.
+        record.entries.reserve_exact(events.len());
+    }
     for event in events {
         if event.sequence <= record.through {
             fates.push(Fate::Seen);

@@ -20,8 +20,8 @@ pub struct Tally {
     overall: i128,
     /// Sum of single steps.
     steps: i128,
-    /// Largest total per sub-object.
-    by_reference: BTreeMap<CompactString, i128>,
+    /// Largest total per sub-object, by its id. Nearly always one, so a sorted list, not a tree.
+    by_reference: Vec<(CompactString, i128)>,
 }
 
 impl Tally {
@@ -30,15 +30,20 @@ impl Tally {
             (AmountBasis::Each, _) => self.steps += amount,
             (AmountBasis::Total, None) => self.overall = self.overall.max(amount),
             (AmountBasis::Total, Some(reference)) => {
-                let known = self.by_reference.entry(reference.clone()).or_default();
-                *known = (*known).max(amount);
+                match self.by_reference.binary_search_by(|(id, _)| id.cmp(reference)) {
+                    Ok(at) => self.by_reference[at].1 = self.by_reference[at].1.max(amount),
+                    Err(at) => {
+                        self.by_reference.reserve_exact(1);
+                        self.by_reference.insert(at, (reference.clone(), amount));
+                    }
+                }
             }
         }
     }
 
     /// What is known: the largest of the three ways.
     pub fn value(&self) -> i128 {
-        self.overall.max(self.steps).max(self.by_reference.values().sum())
+        self.overall.max(self.steps).max(self.by_reference.iter().map(|(_, amount)| amount).sum())
     }
 }
 

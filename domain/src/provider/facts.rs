@@ -69,6 +69,8 @@ impl FactPlan {
         for planned in &self.facts {
             facts.extend(planned.read(&found)?);
         }
+        // Facts live as long as the entity's history does.
+        facts.shrink_to_fit();
         Ok(Meaning { rank: self.rank, facts, status })
     }
 }
