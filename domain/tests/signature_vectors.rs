@@ -2,6 +2,8 @@
 //! cases of the schemes. They are read from `../shared/fixtures` beside the project; where that is
 //! absent the test says so and passes.
 
+#![expect(clippy::expect_used, reason = "tests stop at the first surprise")]
+
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
