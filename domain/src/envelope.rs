@@ -15,6 +15,7 @@
 //! | `requestdigest`, `requestindex` | for one of several events of a request: SHA-256 (hex) of the request body and the place in it |
 //! | `unreadable` | why a verified request could not be read; it goes to the quarantine |
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
@@ -161,20 +162,20 @@ impl Envelope {
         out
     }
 
-    /// Reads the CloudEvents JSON text back. The body shares `text`'s memory where it is `data`.
+    /// Reads the CloudEvents JSON text back. The body shares `text`'s memory where it is `data`, and
+    /// is not parsed: whoever interprets it will.
     pub fn decode(text: &Bytes) -> Result<Self> {
-        let wire: Wire<'_> = serde_json::from_slice(text)
-            .map_err(|e| Error::data("read an envelope: it is not the JSON that was written").because(e))?;
+        let not_written = |e| Error::data("read an envelope: it is not the JSON that was written").because(e);
+        let (head, data) = split_data(text);
+        let wire: Wire<'_> = serde_json::from_slice(&head).map_err(not_written)?;
         let version: u32 = wire.ledgerlineversion.parse().map_err(|_| Error::data("read an envelope: no version"))?;
         if version > ENVELOPE_VERSION {
             return Err(Error::data(format!(
                 "read an envelope of version {version}: this program knows versions up to {ENVELOPE_VERSION}; use a newer one"
             )));
         }
-        let body = match (wire.data, wire.data_base64) {
-            // `RawValue` trims the white space around a value; the exact body, with it, is what
-            // stands between `"data":` and the closing brace of the envelope.
-            (Some(data), None) => text.slice(verbatim_start(text, data)?..text.len() - 1),
+        let body = match (data, &wire.data_base64) {
+            (Some(data), None) => data,
             (None, Some(coded)) => Bytes::from(
                 BASE64
                     .decode(coded.as_bytes())
@@ -231,7 +232,7 @@ impl fmt::Debug for Envelope {
     }
 }
 
-type Text<'a> = std::borrow::Cow<'a, str>;
+type Text<'a> = Cow<'a, str>;
 
 #[derive(Deserialize)]
 struct Wire<'a> {
@@ -264,8 +265,6 @@ struct Wire<'a> {
     #[serde(borrow)]
     datacontenttype: Option<Text<'a>>,
     #[serde(borrow)]
-    data: Option<&'a RawValue>,
-    #[serde(borrow)]
     data_base64: Option<Text<'a>>,
 }
 
@@ -276,14 +275,22 @@ pub fn is_json_text(body: &[u8]) -> bool {
         .is_ok_and(|text| serde_json::from_str::<&RawValue>(text).is_ok_and(|value| value.get() != "null"))
 }
 
-/// Offset right behind `"data":`, in front of any white space that the body begins with.
-fn verbatim_start(text: &Bytes, data: &RawValue) -> Result<usize> {
-    let value_start = (data.get().as_ptr() as usize).checked_sub(text.as_ptr() as usize);
-    value_start
-        .and_then(|at| text.get(..at))
-        .and_then(|before| before.iter().rposition(|b| !b.is_ascii_whitespace()))
-        .map(|colon| colon + 1)
-        .ok_or_else(|| Error::internal("find the body in an envelope"))
+/// Takes the body out of an envelope's text: the attributes as a JSON object of their own, and the
+/// exact bytes between `"data":` and the closing brace.
+///
+/// `data` is the last member, and its name cannot stand earlier: within a JSON string its quotes
+/// would be escaped.
+fn split_data(text: &Bytes) -> (Cow<'_, [u8]>, Option<Bytes>) {
+    const MARK: &[u8] = b",\"data\":";
+    match memchr::memmem::find(text, MARK) {
+        Some(at) if text.last() == Some(&b'}') && at + MARK.len() < text.len() => {
+            let mut head = Vec::with_capacity(at + 1);
+            head.extend_from_slice(&text[..at]);
+            head.push(b'}');
+            (Cow::Owned(head), Some(text.slice(at + MARK.len()..text.len() - 1)))
+        }
+        _ => (Cow::Borrowed(text), None),
+    }
 }
 
 fn member(out: &mut Vec<u8>, name: &str, value: &str) {
