@@ -41,7 +41,7 @@ fn round_trip(body: &[u8], content_type: &str) -> Envelope {
     assert_eq!(again.event.body.as_ref(), body);
     let stripe = Provider::built_in("stripe").unwrap();
     let secrets = SecretSet::new(stripe.scheme(), [SECRET.to_owned().into()]).unwrap();
-    assert!(reverify(stripe.scheme(), &secrets, &again).is_ok());
+    assert!(reverify(stripe.scheme(), &secrets, &again).is_some_and(|verdict| verdict.is_ok()));
     again
 }
 
