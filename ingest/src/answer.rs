@@ -1,0 +1,115 @@
+//! Every answer of the door in one place, as DESIGN's table "Failure answers at the door" has them.
+//!
+//! Bodies are JSON, small and stable: `{"accepted":2}` or `{"error":"…"}`. None says more than the
+//! caller may know: all refused signatures read alike.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+
+use crate::meters::Outcome;
+
+/// What the door says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// So many events are durable.
+    Accepted(usize),
+    /// So many events are durable, of which some cannot be read.
+    Unreadable(usize),
+    /// The signature was refused.
+    Rejected,
+    /// There is no such source.
+    UnknownSource,
+    /// There is no such page.
+    NotFound,
+    /// The page takes other methods.
+    MethodNotAllowed,
+    /// The body is over the limit.
+    TooLarge,
+    /// The body did not arrive in time.
+    TooSlow,
+    /// The body broke off or is not well-formed HTTP.
+    Broken,
+    /// The source's rate limit is reached.
+    RateLimited(Duration),
+    /// The door is full.
+    Full(Duration),
+    /// The door is closing.
+    Closing(Duration),
+    /// The log is slow or down.
+    LogAway(Duration),
+}
+
+impl Answer {
+    /// How the answer counts.
+    pub(crate) fn outcome(self) -> Outcome {
+        match self {
+            Self::Accepted(_) => Outcome::Accepted,
+            Self::Unreadable(_) => Outcome::Unreadable,
+            Self::Rejected => Outcome::Rejected,
+            Self::UnknownSource | Self::NotFound | Self::MethodNotAllowed => Outcome::UnknownSource,
+            Self::TooLarge => Outcome::TooLarge,
+            Self::TooSlow => Outcome::TooSlow,
+            Self::Broken => Outcome::Abandoned,
+            Self::RateLimited(_) => Outcome::RateLimited,
+            Self::Full(_) | Self::Closing(_) | Self::LogAway(_) => Outcome::Unavailable,
+        }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        use StatusCode as S;
+        let (status, body, wait) = match self {
+            Self::Accepted(1) => (S::OK, Bytes::from_static(br#"{"accepted":1}"#), None),
+            Self::Accepted(events) => (S::OK, accepted(events), None),
+            Self::Unreadable(events) => (S::ACCEPTED, accepted(events), None),
+            Self::Rejected => (S::UNAUTHORIZED, error(r#"{"error":"the signature was not accepted"}"#), None),
+            Self::UnknownSource => (S::NOT_FOUND, error(r#"{"error":"unknown source"}"#), None),
+            Self::NotFound => (S::NOT_FOUND, error(r#"{"error":"not found"}"#), None),
+            Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, error(r#"{"error":"method not allowed"}"#), None),
+            Self::TooLarge => (S::PAYLOAD_TOO_LARGE, error(r#"{"error":"the body is too large"}"#), None),
+            Self::TooSlow => (S::REQUEST_TIMEOUT, error(r#"{"error":"the body did not arrive in time"}"#), None),
+            Self::Broken => (S::BAD_REQUEST, error(r#"{"error":"the body is incomplete"}"#), None),
+            Self::RateLimited(wait) => {
+                (S::TOO_MANY_REQUESTS, error(r#"{"error":"too many requests for this source"}"#), Some(wait))
+            }
+            Self::Full(wait) => {
+                (S::SERVICE_UNAVAILABLE, error(r#"{"error":"too many requests in flight"}"#), Some(wait))
+            }
+            Self::Closing(wait) => (S::SERVICE_UNAVAILABLE, error(r#"{"error":"shutting down"}"#), Some(wait)),
+            Self::LogAway(wait) => {
+                (S::SERVICE_UNAVAILABLE, error(r#"{"error":"the log cannot take the event now"}"#), Some(wait))
+            }
+        };
+        let mut response = json(status, body);
+        if let Some(wait) = wait {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        // What is left of the body would only be read to be thrown away.
+        if matches!(self, Self::TooLarge | Self::TooSlow | Self::Broken | Self::Closing(_)) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, body: Bytes) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn accepted(events: usize) -> Bytes {
+    Bytes::from(format!("{{\"accepted\":{events}}}"))
+}
+
+fn error(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
+}

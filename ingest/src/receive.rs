@@ -1,0 +1,149 @@
+//! One webhook request, from its head to its answer: read, verify, split, seal, append.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use bytes::Bytes;
+use http::HeaderMap;
+use ledgerline_domain::Result;
+use ledgerline_domain::envelope::{Envelope, REQUEST_KIND};
+use ledgerline_domain::ports::{Clock, Log, LogRecord, Secrets};
+use ledgerline_domain::request::{Headers, RawRequest};
+use ledgerline_domain::signature::{Cause, SecretSet, verify};
+use ledgerline_domain::time::UnixNanos;
+use tokio::time::timeout;
+
+use crate::answer::Answer;
+use crate::body::{self, NoBody};
+use crate::detached::Detached;
+use crate::door::{Door, OpenSource};
+use crate::gate::Ticket;
+use crate::meters::Visit;
+
+/// Path of all webhooks; the source's name follows.
+pub(crate) const PATH: &str = "/webhooks/";
+/// A longer content type is no content type; it would only swell the envelope.
+const CONTENT_TYPE_BYTES_MAX: usize = 256;
+
+/// Answers `POST /webhooks/{source}`.
+pub(crate) async fn receive<L: Log, S: Secrets, C: Clock>(
+    State(door): State<Arc<Door<L, S, C>>>,
+    request: Request,
+) -> Answer {
+    let name = request.uri().path().strip_prefix(PATH).unwrap_or_default();
+    let Some(source) = door.source(name) else {
+        door.meters.unknown_source();
+        return Answer::UnknownSource;
+    };
+    let visit = Visit::new(&door.meters, &source.meters);
+    let answer = answer(&door, source, request).await;
+    visit.end(answer.outcome());
+    answer
+}
+
+async fn answer<L: Log, S: Secrets, C: Clock>(
+    door: &Arc<Door<L, S, C>>,
+    source: &OpenSource,
+    request: Request,
+) -> Answer {
+    let settings = &door.settings;
+    let Some(mut ticket) = door.gate.enter() else {
+        let wait = settings.retry_after;
+        return if door.gate.is_closing() { Answer::Closing(wait) } else { Answer::Full(wait) };
+    };
+    let (head, body) = request.into_parts();
+    let reading = body::read(&head.headers, body, settings.body_bytes_max, &mut ticket);
+    let body = match timeout(settings.body_read_timeout, reading).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(NoBody::TooLarge)) => return Answer::TooLarge,
+        Ok(Err(NoBody::Broken)) => return Answer::Broken,
+        Ok(Err(NoBody::NoRoom)) => return Answer::Full(settings.retry_after),
+        Err(_) => return Answer::TooSlow,
+    };
+    // Looked up per request, so that a rotation needs no restart.
+    let Some(secrets) = door.secrets.secrets(source.name.as_str()) else {
+        tracing::warn!(source = source.name.as_str(), "failed to find the secrets of a configured source");
+        return Answer::LogAway(settings.retry_after);
+    };
+    let sealed = match seal(source, &secrets, &head.headers, &body, door.clock.now()) {
+        Ok(sealed) => sealed,
+        Err(cause) => {
+            source.meters.rejected(cause);
+            tracing::debug!(source = source.name.as_str(), cause = cause.as_str(), "refused a signature");
+            return Answer::Rejected;
+        }
+    };
+    if let Err(wait) = source.pass() {
+        return Answer::RateLimited(wait);
+    }
+    let (events, unreadable) = (sealed.events, sealed.unreadable);
+    // The envelopes hold what is needed of the body.
+    drop((head, body));
+    let appending = append(door.clone(), ticket, source.meters.events.clone(), sealed);
+    match timeout(settings.append_timeout, Detached::new(appending)).await {
+        Ok(Ok(())) if unreadable => Answer::Unreadable(events),
+        Ok(Ok(())) => Answer::Accepted(events),
+        Ok(Err(())) | Err(_) => Answer::LogAway(settings.retry_after),
+    }
+}
+
+/// A verified request as the log takes it.
+struct Sealed {
+    records: Vec<LogRecord>,
+    /// Events, not counting the original of a split request.
+    events: usize,
+    /// Whether any of them cannot be read.
+    unreadable: bool,
+}
+
+/// Verifies, splits and seals; no I/O and no waiting.
+fn seal(
+    source: &OpenSource,
+    secrets: &SecretSet,
+    headers: &HeaderMap,
+    body: &Bytes,
+    received_at: UnixNanos,
+) -> Result<Sealed, Cause> {
+    let headers = RequestHeaders(headers);
+    let verified = verify(&source.scheme, secrets, RawRequest { headers: &headers, body, received_at })?;
+    let identified = source.provider.identify(&source.name, verified.raw());
+    let mut sealed = Sealed { records: Vec::with_capacity(identified.len()), events: 0, unreadable: false };
+    for event in identified {
+        sealed.events += usize::from(event.entity.kind() != REQUEST_KIND);
+        sealed.unreadable |= event.unreadable.is_some();
+        let key = event.entity.clone();
+        sealed.records.push(LogRecord { key, data: Envelope::seal(&verified, event).encode().into() });
+    }
+    Ok(sealed)
+}
+
+/// Appends all of a request at once, and counts and reports here, because the caller may be gone.
+async fn append<L: Log, S: Secrets, C: Clock>(
+    door: Arc<Door<L, S, C>>,
+    ticket: Ticket,
+    events: metrics::Counter,
+    sealed: Sealed,
+) -> Result<(), ()> {
+    let appended = door.log.append(sealed.records).await;
+    drop(ticket);
+    match appended {
+        Ok(_) => {
+            events.increment(sealed.events as u64);
+            Ok(())
+        }
+        Err(error) => {
+            door.complain(&error);
+            Err(())
+        }
+    }
+}
+
+/// The server's header map as the domain reads it; nothing is copied.
+struct RequestHeaders<'a>(&'a HeaderMap);
+
+impl Headers for RequestHeaders<'_> {
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        let value = self.0.get(name)?.as_bytes();
+        (name != "content-type" || value.len() <= CONTENT_TYPE_BYTES_MAX).then_some(value)
+    }
+}

@@ -1,0 +1,107 @@
+//! The service: routes, connections and their end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get, post};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use ledgerline_domain::ports::{Clock, Log, Secrets};
+use ledgerline_domain::{Error, ErrorKind, Result};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::answer::Answer;
+use crate::door::Door;
+use crate::{probes, receive};
+
+/// Largest head of a request, and most bytes of one connection that are read ahead.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Pause after a failed accept: usually there are no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often the end of the last append is looked for while closing.
+const DRAIN_LOOK: Duration = Duration::from_millis(5);
+
+/// The routes, for a server of one's own; [`run`] serves them with all limits of
+/// [`Settings`](crate::Settings).
+pub fn router<L: Log, S: Secrets, C: Clock>(door: Arc<Door<L, S, C>>) -> Router {
+    let not_allowed = || async { Answer::MethodNotAllowed };
+    Router::new()
+        .route("/webhooks/{source}", post(receive::receive::<L, S, C>).fallback(not_allowed))
+        .route("/healthz", get(probes::healthz).fallback(not_allowed))
+        .route("/readyz", get(probes::readyz::<L, S, C>).fallback(not_allowed))
+        .route("/metrics", get(probes::metrics::<L, S, C>).fallback(not_allowed))
+        .fallback(|| async { Answer::NotFound })
+        .with_state(door)
+}
+
+/// Serves until `shutdown` is ready, then stops accepting, says so on `/readyz`, and gives requests
+/// and appends that have begun up to `drain_timeout` to finish. `Err` when they did not: none of
+/// those was acknowledged.
+pub async fn run<L: Log, S: Secrets, C: Clock>(
+    listener: TcpListener,
+    door: Arc<Door<L, S, C>>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<()> {
+    let settings = &door.settings;
+    let routes = router(door.clone());
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(settings.head_read_timeout).max_buf_size(BUFFER_BYTES_MAX);
+    let graceful = GracefulShutdown::new();
+    // Dropped at the end of this function: no connection outlives it.
+    let mut connections = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        let room = connections.len() < settings.connections_max;
+        let accepted = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept(), if room => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "failed to accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // Answers are small and must not wait for more; a socket that refuses this still works.
+        let _ = stream.set_nodelay(true);
+        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes.clone()));
+        let connection = graceful.watch(connection);
+        connections.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+    door.gate.close();
+    drop(listener);
+    let deadline = Instant::now() + settings.drain_timeout;
+    let drained = async {
+        graceful.shutdown().await;
+        // Appends whose callers are gone.
+        while door.gate.requests() > 0 {
+            sleep(DRAIN_LOOK).await;
+        }
+    };
+    let in_time = timeout_at(deadline, drained).await.is_ok();
+    match door.gate.requests() {
+        // A connection that is still sending a request's head is no request yet.
+        open if in_time || open == 0 => Ok(()),
+        open => Err(Error::new(
+            ErrorKind::Internal,
+            format!(
+                "finish {open} requests within {} seconds of the shutdown; none of them was acknowledged",
+                settings.drain_timeout.as_secs_f32()
+            ),
+        )),
+    }
+}
