@@ -106,6 +106,13 @@ impl Envelope {
         }
     }
 
+    /// The same verified request, identified anew: an event released from the quarantine. The evidence
+    /// and the time of receipt stay what they were (I2, I7).
+    #[must_use]
+    pub fn identified_again(&self, event: Identified) -> Self {
+        Self { event, ..self.clone() }
+    }
+
     /// Puts an envelope together from stored parts: a row of the archive.
     pub(crate) fn restore(
         event: Identified,

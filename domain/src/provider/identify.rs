@@ -111,7 +111,13 @@ impl IdentifyPlan {
         events
     }
 
-    fn one(&self, source: &SourceName, raw: RawRequest<'_>, body: Bytes, part: Option<RequestPart>) -> Identified {
+    pub(super) fn one(
+        &self,
+        source: &SourceName,
+        raw: RawRequest<'_>,
+        body: Bytes,
+        part: Option<RequestPart>,
+    ) -> Identified {
         let read = self.pointers.find(&body).and_then(|found| self.read(source, raw.headers, &found));
         match read {
             Ok((id, event_type, entity, order, occurred_at)) => {

@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use compact_str::CompactString;
 
-use crate::envelope::Identified;
+use crate::envelope::{Identified, RequestPart};
 use crate::error::Result;
 use crate::fact::Meaning;
 use crate::ids::SourceName;
@@ -95,6 +95,11 @@ impl Provider {
     /// that holds the original bytes.
     pub fn identify(&self, source: &SourceName, raw: RawRequest<'_>) -> Vec<Identified> {
         self.identify.identify(source, raw)
+    }
+
+    /// Identifies one item of a split request again: `raw` holds the item's bytes as its body.
+    pub fn identify_part(&self, source: &SourceName, raw: RawRequest<'_>, part: RequestPart) -> Identified {
+        self.identify.one(source, raw, raw.body.clone(), Some(part))
     }
 
     /// What an event says. `Err` is the reason why it cannot be read, in words without any of the
