@@ -107,7 +107,12 @@ impl Meaning {
         let mut hash = Sha256::new();
         hash.update((event_type.len() as u64).to_le_bytes());
         hash.update(event_type);
-        if let Ok(bytes) = postcard::to_stdvec(&(order, &self.facts, &self.status)) {
+        let says = (order, &self.facts, &self.status);
+        // Nearly always small enough for the stack.
+        let mut small = [0; 512];
+        if let Ok(bytes) = postcard::to_slice(&says, &mut small) {
+            hash.update(bytes);
+        } else if let Ok(bytes) = postcard::to_stdvec(&says) {
             hash.update(bytes);
         }
         let full = hash.finalize();

@@ -156,7 +156,9 @@ fn currency_code(text: &str) -> Result<CompactString, String> {
     if !well_formed {
         return Err("a currency is not 3 to 8 letters or digits".into());
     }
-    Ok(text.to_ascii_uppercase().into())
+    let mut code = CompactString::from(text);
+    code.make_ascii_uppercase();
+    Ok(code)
 }
 
 fn at<'a>(slot: usize, found: &'a Found<'_>) -> Option<Cow<'a, str>> {
