@@ -36,12 +36,12 @@ pub(crate) async fn receive<L: Log, S: Secrets, C: Clock>(
         return Answer::UnknownSource;
     };
     let visit = Visit::new(&door.meters, &source.meters);
-    let answer = answer(&door, source, request).await;
+    let answer = admit(&door, source, request).await;
     visit.end(answer.outcome());
     answer
 }
 
-async fn answer<L: Log, S: Secrets, C: Clock>(
+async fn admit<L: Log, S: Secrets, C: Clock>(
     door: &Arc<Door<L, S, C>>,
     source: &OpenSource,
     request: Request,
