@@ -1,6 +1,8 @@
-//! What the tests and benchmarks share: bodies, fixtures, limits, conformance suites.
+//! What the tests and benchmarks share: a whole service in this process, bodies, fixtures, limits,
+//! conformance suites.
 
 pub mod bodies;
 pub mod fixtures;
 pub mod limits;
 pub mod sealed;
+pub mod stack;
