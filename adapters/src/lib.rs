@@ -1,1 +1,15 @@
-//! Placeholder.
+//! Where things are kept: the ports of `ledgerline-domain`, implemented.
+//!
+//! - [`memory`]: the reference, for tests. It serialises as the real ones do and can be told to fail.
+//! - [`embedded`]: one machine, one data directory: an append-only log, SQLite, archive files.
+//!
+//! Every implementation passes the same conformance suite. Errors name the file, shard or key and,
+//! where there is one, the fix; their kind says what the caller must do.
+
+pub mod archive_key;
+pub mod clock;
+pub mod embedded;
+pub mod memory;
+pub mod partition;
+
+pub use clock::SystemClock;

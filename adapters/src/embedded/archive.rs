@@ -1,0 +1,235 @@
+//! The archive on local files: one file per object, keys are paths below one directory.
+//!
+//! A create is atomic and durable: the bytes are written and synced under a temporary name, then
+//! linked to the final one (which fails when that exists, whoever else tries at the same moment),
+//! then the directory is synced. "Exists" is answered only after that sync as well, since the
+//! earlier writer may have stopped before it. Temporary files lie in `.tmp` and are removed by the
+//! next process that owns the directory.
+//!
+//! A key that could lead outside the directory is [`ErrorKind::Invalid`] (see
+//! [`crate::archive_key`]); a disk that is full or away is [`ErrorKind::Retry`].
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use ledgerline_domain::ports::{Archive, Created};
+use ledgerline_domain::{ErrorKind, Result};
+
+use super::files::{blocking, create_dirs, file_error, remove_file, replace_file, sync_dir, write_synced};
+use super::lock::DirectoryLock;
+use crate::archive_key::check_key;
+
+const TEMPORARY_DIR: &str = ".tmp";
+/// Most directories remembered as durable.
+const KNOWN_DIRS_MAX: usize = 4096;
+
+/// Objects as files.
+#[derive(Clone, Debug)]
+pub struct LocalArchive {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    temporaries: AtomicU64,
+    /// Directories that this process has made durable.
+    known_dirs: Mutex<HashSet<PathBuf>>,
+    _lock: Option<Arc<DirectoryLock>>,
+}
+
+impl LocalArchive {
+    /// An archive for reading and writing in `root`, for the one process that owns it.
+    pub(crate) fn open(root: &Path, lock: Option<Arc<DirectoryLock>>) -> Result<Self> {
+        let temporary = root.join(TEMPORARY_DIR);
+        create_dirs(&temporary)?;
+        let failed = |e| file_error(ErrorKind::Retry, "list the directory", &temporary, e);
+        for entry in fs::read_dir(&temporary).map_err(failed)? {
+            remove_file(&entry.map_err(failed)?.path())?;
+        }
+        Ok(Self::with_lock(root, lock))
+    }
+
+    /// An archive beside the process that owns it: for reading. It changes nothing by itself.
+    pub fn beside(root: &Path) -> Self {
+        Self::with_lock(root, None)
+    }
+
+    fn with_lock(root: &Path, lock: Option<Arc<DirectoryLock>>) -> Self {
+        let inner =
+            Inner { root: root.to_owned(), temporaries: AtomicU64::new(0), known_dirs: Mutex::default(), _lock: lock };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The directory that holds the objects.
+    pub fn root(&self) -> &Path {
+        &self.inner.root
+    }
+}
+
+impl Inner {
+    fn path(&self, key: &str) -> Result<PathBuf> {
+        check_key(key)?;
+        Ok(self.root.join(key))
+    }
+
+    fn temporary(&self) -> PathBuf {
+        let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
+        self.root.join(TEMPORARY_DIR).join(format!("{}-{number}", std::process::id()))
+    }
+
+    /// Creates the directory of an object and makes every name on the way durable.
+    fn make_parent(&self, path: &Path) -> Result<PathBuf> {
+        let parent = path.parent().unwrap_or(&self.root).to_owned();
+        let known = || self.known_dirs.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known().contains(&parent) {
+            let on_the_way: Vec<_> = parent.ancestors().take_while(|dir| dir.starts_with(&self.root)).collect();
+            for dir in on_the_way.into_iter().rev() {
+                create_dirs(dir)?;
+            }
+            let mut known = known();
+            if known.len() >= KNOWN_DIRS_MAX {
+                known.clear();
+            }
+            known.insert(parent.clone());
+        }
+        Ok(parent)
+    }
+
+    fn create(&self, key: &str, bytes: &[u8]) -> Result<Created> {
+        let path = self.path(key)?;
+        let parent = self.make_parent(&path)?;
+        if path.exists() {
+            sync_dir(&parent)?;
+            return Ok(Created::Exists);
+        }
+        let temporary = self.temporary();
+        let written = write_synced(&temporary, bytes);
+        let linked = written.and_then(|()| match fs::hard_link(&temporary, &path) {
+            Ok(()) => Ok(Created::New),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(Created::Exists),
+            Err(e) => Err(file_error(ErrorKind::Retry, "create the archive object", &path, e)),
+        });
+        // Left over, it costs space until the next start; the object itself is whole.
+        let _ = remove_file(&temporary);
+        let created = linked?;
+        sync_dir(&parent)?;
+        Ok(created)
+    }
+
+    /// Adds the keys below `dir` that start with `prefix`. A directory that is not there has none.
+    fn collect(&self, dir: &Path, key: &str, prefix: &str, keys: &mut Vec<String>) -> Result<()> {
+        let failed = |e| file_error(ErrorKind::Retry, "list the archive directory", dir, e);
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(failed(e)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            // What no key can name is not an object.
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if name.starts_with('.') {
+                continue;
+            }
+            let key = if key.is_empty() { name } else { format!("{key}/{name}") };
+            if entry.file_type().map_err(failed)?.is_dir() {
+                let below = format!("{key}/");
+                if below.starts_with(prefix) || prefix.starts_with(&below) {
+                    self.collect(&entry.path(), &key, prefix, keys)?;
+                }
+            } else if key.starts_with(prefix) {
+                keys.push(key);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Archive for LocalArchive {
+    async fn create(&self, key: &str, bytes: Bytes) -> Result<Created> {
+        let (inner, key) = (self.inner.clone(), key.to_owned());
+        blocking(move || inner.create(&key, &bytes)).await
+    }
+
+    async fn replace(&self, key: &str, bytes: Bytes) -> Result<()> {
+        let (inner, key) = (self.inner.clone(), key.to_owned());
+        blocking(move || {
+            let path = inner.path(&key)?;
+            inner.make_parent(&path)?;
+            replace_file(&path, &inner.temporary(), &bytes)
+        })
+        .await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        let path = self.inner.path(key)?;
+        blocking(move || match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(e) => Err(file_error(ErrorKind::Retry, "read the archive object", &path, e)),
+        })
+        .await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let (inner, prefix) = (self.inner.clone(), prefix.to_owned());
+        blocking(move || {
+            let mut keys = Vec::new();
+            inner.collect(&inner.root, "", &prefix, &mut keys)?;
+            keys.sort_unstable();
+            Ok(keys)
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn keys_stay_inside() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = LocalArchive::open(dir.path(), None).unwrap();
+        for key in ["../x", "/tmp/x", ".tmp/x"] {
+            assert_eq!(archive.create(key, Bytes::new()).await.unwrap_err().kind(), ErrorKind::Invalid);
+            assert_eq!(archive.replace(key, Bytes::new()).await.unwrap_err().kind(), ErrorKind::Invalid);
+            assert_eq!(archive.get(key).await.unwrap_err().kind(), ErrorKind::Invalid);
+        }
+    }
+
+    #[tokio::test]
+    async fn leftovers_go_and_are_never_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = LocalArchive::open(dir.path(), None).unwrap();
+        archive.create("a/one", Bytes::from_static(b"1")).await.unwrap();
+        let leftover = dir.path().join(".tmp/123-0");
+        fs::write(&leftover, b"half").unwrap();
+        assert_eq!(archive.list("").await.unwrap(), ["a/one"]);
+        drop(archive);
+        let archive = LocalArchive::open(dir.path(), None).unwrap();
+        assert!(!leftover.exists());
+        assert_eq!(fs::read_dir(dir.path().join(".tmp")).unwrap().count(), 0);
+        assert_eq!(archive.get("a/one").await.unwrap().unwrap(), "1");
+    }
+
+    #[tokio::test]
+    async fn a_prefix_may_end_inside_a_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = LocalArchive::open(dir.path(), None).unwrap();
+        for key in ["b/2", "b/10", "b2/x", "a", "b/c/d"] {
+            archive.create(key, Bytes::new()).await.unwrap();
+        }
+        assert_eq!(archive.list("b").await.unwrap(), ["b/10", "b/2", "b/c/d", "b2/x"]);
+        assert_eq!(archive.list("b/").await.unwrap(), ["b/10", "b/2", "b/c/d"]);
+        assert_eq!(archive.list("b/1").await.unwrap(), ["b/10"]);
+        assert_eq!(archive.list("c").await.unwrap(), Vec::<String>::new());
+        assert_eq!(LocalArchive::beside(&dir.path().join("none")).list("").await.unwrap(), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,230 @@
+//! The one thread that writes the log: take what waits, write it in one go, sync once, answer all.
+//!
+//! How long it gathers follows from what it saw: the appends of the last batch and those that came
+//! while it was synced are the callers that are about; when as many wait again, or a millisecond
+//! has passed, or nobody came for a quarter of one, the batch is closed. One caller alone never
+//! waits for another.
+//!
+//! After a failed write or sync nobody can know what is on the disk, and a second sync that
+//! succeeds proves nothing. So the log then takes nothing more until the process starts again and
+//! recovers from what the file really holds.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use ledgerline_domain::ids::SequenceNumber;
+use ledgerline_domain::ports::{Appended, Clock};
+use ledgerline_domain::{Error, ErrorKind, Result};
+
+use super::Shared;
+use super::frame::Frame;
+use super::options::{DiskHook, DiskStep};
+use super::queue::Batch;
+use super::segment::{Before, HEADER_BYTES, Segment, prepare};
+use super::view::Block;
+use crate::embedded::files::{file_error, remove_file};
+
+/// Name of a file that is about to become a segment.
+const PREPARED_NAME: &str = "next.tmp";
+
+/// The thread's state.
+pub(crate) struct Writer {
+    pub shared: Arc<Shared>,
+    pub clock: Arc<dyn Clock>,
+    pub dir: PathBuf,
+    /// The newest segment, its file and where the next frame goes.
+    pub segment: Arc<Segment>,
+    pub file: File,
+    pub offset: u64,
+    /// The next position.
+    pub next: u64,
+    /// Per shard, everything written.
+    pub shards: Vec<Before>,
+    /// The next segment's file, being filled with zeros.
+    pub prepared: Option<JoinHandle<Result<()>>>,
+}
+
+/// Fails the queue however the thread ends, so that no caller waits for ever.
+struct Farewell(Arc<Shared>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.queue.fail("its writer has stopped; start the program again");
+    }
+}
+
+impl Writer {
+    /// Works until the queue is closed or the disk fails.
+    pub fn run(mut self) {
+        let farewell = Farewell(self.shared.clone());
+        let mut expected = 1;
+        while let Some(batch) = farewell.0.queue.take(expected, farewell.0.options.gather_max) {
+            let (jobs, records, bytes) = (batch.jobs.len(), batch.records, batch.bytes);
+            let go_on = self.write(batch);
+            let waiting = farewell.0.queue.done(records, bytes);
+            if !go_on {
+                break;
+            }
+            // Follows upwards at once, downwards by an eighth.
+            expected = (jobs + waiting).max(expected - expected.div_ceil(8));
+            self.prepare_ahead();
+        }
+        if let Some(prepared) = self.prepared.take() {
+            let _ = prepared.join();
+            let _ = remove_file(&self.dir.join(PREPARED_NAME));
+        }
+    }
+
+    /// Writes one batch and answers it; false when nothing more may be written.
+    fn write(&mut self, batch: Batch) -> bool {
+        let refuse = |batch: Batch, kind: ErrorKind, why: &str| {
+            for job in batch.jobs {
+                job.answer(Err(Error::new(kind, format!("append to the log: {why}"))));
+            }
+        };
+        if self.offset + batch.bytes as u64 > self.shared.options.segment_bytes {
+            if let Err(error) = self.prepared_file() {
+                // Nothing was written: the next append may find room again.
+                refuse(batch, error.kind(), &format!("failed to {error}"));
+                return true;
+            }
+            if let Err(error) = self.roll() {
+                // The new segment may or may not have its name: going on in the old one could
+                // leave two files that claim the same positions.
+                let why = self.fail(&error);
+                refuse(batch, ErrorKind::Retry, &why);
+                return false;
+            }
+        }
+        let started_at = (self.offset, self.next);
+        let (bytes, lasts, places) = self.encode(&batch);
+        if let Err(error) = self.put(&bytes) {
+            let why = self.fail(&file_error(ErrorKind::Retry, "write the log segment", &self.segment.path, error));
+            refuse(batch, ErrorKind::Retry, &why);
+            return false;
+        }
+        self.segment.mark(started_at.1, started_at.0);
+        self.publish(Block { first: started_at.1, bytes, lasts: lasts.into() });
+        self.shared.batches.fetch_add(1, Ordering::Relaxed);
+        self.shared.records.fetch_add(batch.records as u64, Ordering::Relaxed);
+        for (job, places) in batch.jobs.into_iter().zip(places) {
+            job.answer(Ok(places));
+        }
+        true
+    }
+
+    /// Frames of a batch, the last position per shard (0: none), and each job's answer.
+    fn encode(&mut self, batch: &Batch) -> (Bytes, Vec<u64>, Vec<Vec<Appended>>) {
+        let arrived_at = self.clock.now().nanos();
+        let mut bytes = Vec::with_capacity(batch.bytes);
+        let mut lasts = vec![0; self.shards.len()];
+        let mut places = Vec::with_capacity(batch.jobs.len());
+        let mut batch_index = 0;
+        for job in &batch.jobs {
+            let mut answer = Vec::with_capacity(job.records.len());
+            for (shard, data) in &job.records {
+                // Shards come from `shard_index`, lengths are bounded by `append_bytes_max`.
+                let index = usize::from(*shard);
+                let (Some(before), Some(last), Some(id)) =
+                    (self.shards.get_mut(index), lasts.get_mut(index), self.shared.shards.get(index))
+                else {
+                    continue;
+                };
+                let frame = Frame {
+                    length: u32::try_from(data.len()).unwrap_or(u32::MAX),
+                    position: self.next,
+                    ordinal: before.count + 1,
+                    arrived_at,
+                    batch_index,
+                    shard: *shard,
+                };
+                frame.write(&mut bytes, self.segment.salt, data);
+                *before = Before { count: frame.ordinal, last: self.next };
+                *last = self.next;
+                answer.push(Appended { shard: id.clone(), sequence: SequenceNumber::from_u64(self.next) });
+                self.next += 1;
+                batch_index += 1;
+            }
+            places.push(answer);
+        }
+        (bytes.into(), lasts, places)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let hook = self.shared.options.hook.as_ref();
+        DiskHook::ask(hook, DiskStep::Write(bytes.len()))?;
+        self.file.write_all_at(bytes, self.offset)?;
+        DiskHook::ask(hook, DiskStep::Sync)?;
+        self.file.sync_data()?;
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Lets readers see a batch.
+    fn publish(&mut self, block: Block) {
+        let lasts = block.lasts.clone();
+        self.shared.view().add(block, self.next, &self.shards);
+        for (tip, last) in self.shared.tips.iter().zip(lasts.iter()).filter(|(_, last)| **last > 0) {
+            tip.send_replace(*last);
+        }
+    }
+
+    /// The disk has failed: takes nothing more, and says why.
+    fn fail(&self, error: &Error) -> String {
+        tracing::error!(%error, "the log takes nothing more: start the program again once the disk is well");
+        let why = format!("failed to {error}; start the program again once the disk is well");
+        self.shared.queue.fail(&why);
+        why
+    }
+
+    /// Makes sure that a file of zeros is ready; most often it was made ahead.
+    fn prepared_file(&mut self) -> Result<()> {
+        let ahead = self.prepared.take().and_then(|thread| thread.join().ok());
+        if !matches!(ahead, Some(Ok(()))) {
+            let options = &self.shared.options;
+            prepare(&self.dir.join(PREPARED_NAME), options.segment_bytes, options.hook.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// Goes on in a new segment.
+    fn roll(&mut self) -> Result<()> {
+        let segment = Arc::new(Segment::new(&self.dir, self.next, self.segment.first, self.shards.clone()));
+        self.file = segment.create(&self.dir, &self.dir.join(PREPARED_NAME))?;
+        self.shared.view().segments.push_back(segment.clone());
+        self.segment = segment;
+        self.offset = HEADER_BYTES as u64;
+        Ok(())
+    }
+
+    /// Starts to prepare the next segment when this one is half full.
+    fn prepare_ahead(&mut self) {
+        let bytes = self.shared.options.segment_bytes;
+        if self.prepared.is_none() && self.offset > bytes / 2 {
+            let path = self.dir.join(PREPARED_NAME);
+            let hook = self.shared.options.hook.clone();
+            let work = move || prepare(&path, bytes, hook.as_ref());
+            // Without a thread the segment is made when it is needed.
+            self.prepared = std::thread::Builder::new().name("ledgerline-segment".into()).spawn(work).ok();
+        }
+    }
+}
+
+/// Makes the first segment of a new log.
+pub(crate) fn first_segment(
+    dir: &std::path::Path,
+    shards: usize,
+    bytes: u64,
+    hook: Option<&DiskHook>,
+) -> Result<Segment> {
+    let prepared = dir.join(PREPARED_NAME);
+    prepare(&prepared, bytes, hook)?;
+    let segment = Segment::new(dir, 1, 0, vec![Before::default(); shards]);
+    segment.create(dir, &prepared)?;
+    Ok(segment)
+}
