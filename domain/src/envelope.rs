@@ -157,7 +157,8 @@ impl Envelope {
         if !self.content_type.is_empty() {
             member(&mut out, "datacontenttype", &self.content_type);
         }
-        if is_json_text(&event.body) {
+        // What was identified was found to be JSON on the way; only the unreadable must be asked.
+        if event.unreadable.is_none() || is_json_text(&event.body) {
             out.extend_from_slice(b",\"data\":");
             out.extend_from_slice(&event.body);
         } else {

@@ -58,8 +58,8 @@ pub struct Delivery {
 /// Folded state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
-    /// Money.
-    Payment(Payment),
+    /// Money. Boxed: it is several times the size of a document.
+    Payment(Box<Payment>),
     /// Anything else.
     Document(Document),
 }
@@ -67,7 +67,7 @@ pub enum State {
 impl State {
     /// The state of an entity of `kind` about which nothing is known.
     pub fn empty(kind: &str) -> Self {
-        if kind == PAYMENT_KIND { Self::Payment(Payment::default()) } else { Self::Document(Document::default()) }
+        if kind == PAYMENT_KIND { Self::Payment(Box::default()) } else { Self::Document(Document::default()) }
     }
 }
 

@@ -127,7 +127,6 @@ impl IdentifyPlan {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "used once, taken apart at once")]
     fn read(
         &self,
         source: &SourceName,

@@ -223,7 +223,6 @@ pub(crate) fn scalar<'a>(value: Option<&'a LazyValue<'_>>) -> Option<Cow<'a, str
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 mod tests {
     use super::*;
 

@@ -1,6 +1,4 @@
 //! Provider files, identification and interpretation, by tables.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests stop at the first surprise")]
-
 use bytes::Bytes;
 
 use super::*;

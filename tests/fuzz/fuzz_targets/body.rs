@@ -2,6 +2,7 @@
 #![no_main]
 
 use bytes::Bytes;
+use ledgerline_domain::envelope::is_json_text;
 use ledgerline_domain::fold::{Incoming, apply};
 use ledgerline_domain::ids::{SequenceNumber, SourceName};
 use ledgerline_domain::provider::Provider;
@@ -19,6 +20,8 @@ fuzz_target!(|data: &[u8]| {
         let events = provider.identify(&source, raw);
         assert!(!events.is_empty());
         for event in events {
+            // What was identified is JSON to every other reader as well.
+            assert!(event.unreadable.is_some() || is_json_text(&event.body));
             let meaning = provider.interpret(&event.event_type, event.entity.kind(), &event.body).ok();
             let incoming = Incoming {
                 id: event.id.clone(),
