@@ -18,6 +18,9 @@ use ledgerline_tests::bodies::body;
 use ledgerline_tests::limits::{median, parse_and_fold};
 use ledgerline_tests::sealed::seal;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const EVENTS: usize = 200_000;
 const BATCH: usize = 4096;
 const ROUNDS: usize = 5;
@@ -62,12 +65,12 @@ fn main() {
 }
 
 fn fold(sources: &Sources, envelopes: impl Iterator<Item = Envelope>) -> usize {
-    let mut records: HashMap<EntityKey, EntityRecord> = HashMap::new();
+    let mut records: HashMap<EntityKey, Box<EntityRecord>> = HashMap::new();
     let mut groups: HashMap<EntityKey, Vec<Incoming>> = HashMap::new();
     let mut flush = |groups: &mut HashMap<EntityKey, Vec<Incoming>>| {
         for (key, events) in groups.drain() {
-            let record = apply(&key, records.remove(&key), events).0;
-            records.insert(key, record);
+            let record = apply(&key, records.remove(&key).map(|record| *record), events).0;
+            records.insert(key, Box::new(record));
         }
         records.len()
     };

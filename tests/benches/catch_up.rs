@@ -1,0 +1,78 @@
+//! Catch-up of a backlog, embedded, three events per payment: the log is full, the state is empty, the
+//! processor runs until its lag is 0; against parse + dedupe + fold by hand in memory, in the same run.
+//!
+//! One core: `taskset -c 0 cargo bench -p ledgerline-tests --bench catch_up`
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions};
+use ledgerline_domain::ids::SourceName;
+use ledgerline_domain::ports::{Entities, Log, LogRecord};
+use ledgerline_domain::provider::{Provider, Sources};
+use ledgerline_processor::apply::{self, ApplySettings, Progress};
+use ledgerline_tests::bodies::body;
+use ledgerline_tests::limits::{median, parse_and_fold};
+use ledgerline_tests::sealed::seal;
+use tokio::sync::watch;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const EVENTS: usize = 300_000;
+const ROUNDS: usize = 5;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let bodies: Vec<Bytes> = (0..EVENTS).map(|n| Bytes::from(body(n))).collect();
+    let (mut limits, mut ours) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let began = Instant::now();
+        assert_eq!(parse_and_fold(bodies.iter().map(AsRef::as_ref)).0, EVENTS / 3);
+        limits.push(EVENTS as f64 / began.elapsed().as_secs_f64());
+        ours.push(runtime.block_on(catch_up(&bodies)));
+        println!("round {round}: limit {:.0}/s, catch-up {:.0}/s", limits[round], ours[round]);
+    }
+    let (limit, figure) = (median(limits), median(ours));
+    println!("limit: parse + dedupe + fold by hand   {limit:>10.0} events/s");
+    println!("catch-up of a backlog                  {figure:>10.0} events/s   {:.2} of the limit (goal 0.30)", figure / limit);
+}
+
+async fn catch_up(bodies: &[Bytes]) -> f64 {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = Embedded::open(dir.path(), EmbeddedOptions::default()).await.expect("it opens");
+    let source = SourceName::new("stripe").expect("a good name");
+    let provider = Arc::new(Provider::built_in("stripe").expect("stripe is built in"));
+    let mut sources = Sources::default();
+    sources.insert(&source, provider.clone());
+    for chunk in bodies.chunks(1000) {
+        let seal = |body| {
+            let envelope = seal(&provider, &source, body);
+            LogRecord { key: envelope.event.entity.clone(), data: envelope.encode().into() }
+        };
+        data.log.append(chunk.iter().map(seal).collect()).await.expect("appended");
+    }
+    let progress = Arc::new(Progress::default());
+    let (stop, stopped) = watch::channel(false);
+    let began = Instant::now();
+    let running = tokio::spawn(apply::run(
+        data.log.clone(),
+        data.store.clone(),
+        Arc::new(sources),
+        ApplySettings::default(),
+        progress.clone(),
+        stopped,
+    ));
+    for shard in data.log.shards() {
+        let tip = data.log.tip(&shard).await.expect("a tip");
+        while data.store.checkpoint(&shard).await.expect("a checkpoint") < tip {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    let rate = bodies.len() as f64 / began.elapsed().as_secs_f64();
+    stop.send(true).expect("it runs");
+    running.await.expect("no panic").expect("a good end");
+    assert_eq!(progress.counts().appended, bodies.len() as u64);
+    rate
+}
