@@ -17,6 +17,7 @@ pub mod ports;
 pub mod provider;
 pub mod record;
 pub mod request;
+pub mod segment;
 pub mod signature;
 pub mod time;
 

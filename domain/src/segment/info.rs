@@ -1,0 +1,133 @@
+//! What a segment says of itself: its place in the chain. Kept as text pairs in the footer.
+
+use bytes::Bytes;
+use parquet::file::metadata::KeyValue;
+
+use super::keys::{SegmentKey, check_sequence, check_shard, check_stream};
+use super::manifest::SegmentSummary;
+use super::{SEGMENT_VERSION, checksum};
+use crate::error::{Error, Result};
+use crate::ids::{SequenceNumber, ShardId};
+
+const FORMAT: &str = "ledgerline.segment";
+const STREAM: &str = "ledgerline.stream";
+const SHARD: &str = "ledgerline.shard";
+const START: &str = "ledgerline.start";
+const LAST: &str = "ledgerline.last";
+const COUNT: &str = "ledgerline.count";
+const HOUR: &str = "ledgerline.hour";
+const PREDECESSOR_KEY: &str = "ledgerline.predecessor.key";
+const PREDECESSOR_SHA256: &str = "ledgerline.predecessor.sha256";
+
+/// One segment named by another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its key.
+    pub key: String,
+    /// SHA-256 of the object, lower-case hex.
+    pub sha256: String,
+}
+
+/// What a segment is, by its footer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// The stream.
+    pub stream: String,
+    /// The shard.
+    pub shard: ShardId,
+    /// The position it follows: the predecessor's `last`; none for the first segment.
+    pub start: Option<SequenceNumber>,
+    /// Position of its last record.
+    pub last: SequenceNumber,
+    /// How many records it holds; at least one.
+    pub count: u64,
+    /// Arrival hour of all its records, as `2026-11-24T13`.
+    pub hour: String,
+    /// The segment before it; none for the first.
+    pub predecessor: Option<Link>,
+}
+
+impl SegmentInfo {
+    /// Its key.
+    pub fn key(&self) -> String {
+        let (stream, shard) = (self.stream.clone(), self.shard.clone());
+        SegmentKey { stream, shard, start: self.start.clone(), hour: self.hour.clone() }.text()
+    }
+
+    /// The footer's pairs, the unset checksum included.
+    pub(super) fn to_pairs(&self) -> Vec<KeyValue> {
+        let text = |s: Option<&SequenceNumber>| s.map(|s| s.as_str().to_owned()).unwrap_or_default();
+        let before = self.predecessor.clone().unwrap_or(Link { key: String::new(), sha256: String::new() });
+        [
+            (FORMAT, SEGMENT_VERSION.to_string()),
+            (STREAM, self.stream.clone()),
+            (SHARD, self.shard.to_string()),
+            (START, text(self.start.as_ref())),
+            (LAST, text(Some(&self.last))),
+            (COUNT, self.count.to_string()),
+            (HOUR, self.hour.clone()),
+            (PREDECESSOR_KEY, before.key),
+            (PREDECESSOR_SHA256, before.sha256),
+            (checksum::KEY, checksum::UNSET.to_owned()),
+        ]
+        .into_iter()
+        .map(|(key, value)| KeyValue::new(key.to_owned(), value))
+        .collect()
+    }
+
+    /// Reads the pairs back and checks that they make sense.
+    pub(super) fn from_pairs(pairs: &[KeyValue]) -> Result<Self> {
+        let missing = |name: &str| Error::data(format!("read a segment: its footer lacks a sound {name}"));
+        let get = |name: &str| {
+            pairs.iter().find(|p| p.key == name).and_then(|p| p.value.as_deref()).ok_or_else(|| missing(name))
+        };
+        let version: u32 = get(FORMAT)?.parse().map_err(|_| missing(FORMAT))?;
+        if version > SEGMENT_VERSION {
+            return Err(Error::data(format!(
+                "read a segment of version {version}: this program knows versions up to {SEGMENT_VERSION}; use a newer one"
+            )));
+        }
+        let optional = |text: &str| (!text.is_empty()).then(|| SequenceNumber::new(text));
+        let (key, sha256) = (get(PREDECESSOR_KEY)?, get(PREDECESSOR_SHA256)?);
+        let info = Self {
+            stream: get(STREAM)?.to_owned(),
+            shard: ShardId::new(get(SHARD)?),
+            start: optional(get(START)?),
+            last: SequenceNumber::new(get(LAST)?),
+            count: get(COUNT)?.parse().map_err(|_| missing(COUNT))?,
+            hour: get(HOUR)?.to_owned(),
+            predecessor: (!key.is_empty()).then(|| Link { key: key.to_owned(), sha256: sha256.to_owned() }),
+        };
+        check_stream(&info.stream).map_err(|e| missing(STREAM).because(e))?;
+        check_shard(&info.shard).map_err(|e| missing(SHARD).because(e))?;
+        check_sequence(&info.last).map_err(|e| missing(LAST).because(e))?;
+        if info.start.as_ref().is_some_and(|start| *start >= info.last) {
+            return Err(missing(START));
+        }
+        if info.start.is_some() != info.predecessor.is_some() {
+            return Err(missing(PREDECESSOR_KEY));
+        }
+        if info.count == 0 {
+            return Err(missing(COUNT));
+        }
+        Ok(info)
+    }
+}
+
+/// A finished segment: what to put under [`SegmentInfo::key`].
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// What it is.
+    pub info: SegmentInfo,
+    /// The object.
+    pub bytes: Bytes,
+    /// SHA-256 of the object, lower-case hex.
+    pub sha256: String,
+}
+
+impl Segment {
+    /// What manifests and heads keep of it.
+    pub fn summary(&self) -> SegmentSummary {
+        SegmentSummary::new(&self.info, self.sha256.clone(), self.bytes.len() as u64)
+    }
+}

@@ -1,0 +1,224 @@
+//! Reads a segment: what it is, all its rows, or those of one entity.
+//!
+//! The checksum is checked before anything is decoded, so damage does not reach the decoders. They
+//! are fenced all the same: should one panic on bytes that were made to hurt, that is a
+//! [`Data`](crate::ErrorKind::Data) error like any other.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::vec::IntoIter;
+
+use bytes::Bytes;
+use parquet::bloom_filter::Sbbf;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+
+use super::checksum;
+use super::info::SegmentInfo;
+use super::row_group::{Cursor, places_of};
+use super::schema::{self, COLUMNS, ENTITY};
+use crate::envelope::Envelope;
+use crate::error::{Error, Result};
+use crate::ids::{EntityKey, SequenceNumber};
+use crate::ports::Sequenced;
+
+/// Rows decoded at a time by a scan.
+const BATCH_ROWS: usize = 512;
+
+/// An opened segment. Cloning it is cheap.
+#[derive(Clone)]
+pub struct SegmentReader {
+    object: Arc<Bytes>,
+    metadata: Arc<ParquetMetaData>,
+    info: SegmentInfo,
+}
+
+impl SegmentReader {
+    /// Checks the checksum and reads the footer.
+    pub fn open(object: Bytes) -> Result<Self> {
+        checksum::check(&object)?;
+        fenced(|| {
+            let metadata = ParquetMetaDataReader::new().parse_and_finish(&object).map_err(undecodable)?;
+            let pairs = metadata.file_metadata().key_value_metadata().map(Vec::as_slice).unwrap_or_default();
+            let info = SegmentInfo::from_pairs(pairs)?;
+            check_columns(&metadata)?;
+            if u64::try_from(metadata.file_metadata().num_rows()) != Ok(info.count) {
+                return Err(damaged());
+            }
+            Ok(Self { object: Arc::new(object), metadata: Arc::new(metadata), info })
+        })
+    }
+
+    /// What it is.
+    pub fn info(&self) -> &SegmentInfo {
+        &self.info
+    }
+
+    /// All rows, in order, as they were in the log. The iterator checks as it goes that positions
+    /// rise from `start` to `last`, that all are of the hour and that none is missing; the first
+    /// error is the last item.
+    pub fn rows(&self) -> Rows {
+        Rows {
+            segment: self.clone(),
+            group: 0,
+            cursor: None,
+            batch: Vec::new().into_iter(),
+            before: self.info.start.clone(),
+            given: 0,
+            done: false,
+        }
+    }
+
+    /// Whether rows about `entity` can be in here: by the statistics and the bloom filters alone.
+    pub fn may_hold(&self, entity: &EntityKey) -> Result<bool> {
+        fenced(|| {
+            for group in self.metadata.row_groups() {
+                if self.group_may_hold(group, entity)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
+    /// The rows about `entity`. Row groups that cannot hold any are not read, and of the others
+    /// only the entity column and the pages around the rows found.
+    pub fn rows_of(&self, entity: &EntityKey) -> Result<Vec<Sequenced<Envelope>>> {
+        fenced(|| {
+            let mut found = Vec::new();
+            for group in self.metadata.row_groups() {
+                if !self.group_may_hold(group, entity)? {
+                    continue;
+                }
+                let places = places_of(&self.object, group, entity)?;
+                if places.is_empty() {
+                    continue;
+                }
+                let mut cursor = Cursor::open(&self.object, group)?;
+                let mut at = 0;
+                for place in places {
+                    cursor.skip(place - at)?;
+                    found.append(&mut cursor.read(1)?);
+                    at = place + 1;
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    fn group_may_hold(&self, group: &RowGroupMetaData, entity: &EntityKey) -> Result<bool> {
+        let wanted = entity.as_str();
+        let chunk = group.columns().get(ENTITY).ok_or_else(damaged)?;
+        if let Some(statistics) = chunk.statistics() {
+            // Bounds may be cut short: the lower one is never above the least, the upper one never
+            // below the greatest value.
+            let below = statistics.min_bytes_opt().is_some_and(|min| wanted.as_bytes() < min);
+            let above = statistics.max_bytes_opt().is_some_and(|max| wanted.as_bytes() > max);
+            if below || above {
+                return Ok(false);
+            }
+        }
+        let filter = Sbbf::read_from_column_chunk(chunk, self.object.as_ref()).map_err(undecodable)?;
+        Ok(filter.is_none_or(|filter| filter.check(wanted)))
+    }
+}
+
+impl std::fmt::Debug for SegmentReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SegmentReader({})", self.info.key())
+    }
+}
+
+/// A scan of a segment.
+pub struct Rows {
+    segment: SegmentReader,
+    group: usize,
+    cursor: Option<Cursor>,
+    batch: IntoIter<Sequenced<Envelope>>,
+    before: Option<SequenceNumber>,
+    given: u64,
+    done: bool,
+}
+
+impl Rows {
+    /// Decodes the next rows; an empty answer is the end.
+    fn next_batch(&mut self) -> Result<Vec<Sequenced<Envelope>>> {
+        loop {
+            let cursor = match &mut self.cursor {
+                Some(cursor) => cursor,
+                None => match self.segment.metadata.row_groups().get(self.group) {
+                    None => return Ok(Vec::new()),
+                    Some(group) => {
+                        self.group += 1;
+                        self.cursor.insert(Cursor::open(&self.segment.object, group)?)
+                    }
+                },
+            };
+            match cursor.left().min(BATCH_ROWS) {
+                0 => self.cursor = None,
+                rows => return cursor.read(rows),
+            }
+        }
+    }
+
+    fn advance(&mut self) -> Result<Option<Sequenced<Envelope>>> {
+        if self.batch.len() == 0 {
+            self.batch = fenced(|| self.next_batch())?.into_iter();
+        }
+        let info = &self.segment.info;
+        let Some(row) = self.batch.next() else {
+            let whole = self.given == info.count && self.before.as_ref() == Some(&info.last);
+            return if whole { Ok(None) } else { Err(unsound("it does not end where its footer says")) };
+        };
+        if self.before.as_ref().is_some_and(|before| row.sequence <= *before) {
+            return Err(unsound("its positions do not rise"));
+        }
+        self.given += 1;
+        self.before = Some(row.sequence.clone());
+        Ok(Some(row))
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<Sequenced<Envelope>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let next = self.advance().transpose();
+        self.done = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+/// Runs a decoder; a panic of it becomes an error.
+fn fenced<T>(decode: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(damaged()))
+}
+
+fn check_columns(metadata: &ParquetMetaData) -> Result<()> {
+    let expected = schema::schema().map_err(undecodable)?;
+    let found = metadata.file_metadata().schema();
+    let same = found.get_fields().len() == COLUMNS.len()
+        && expected.get_fields().iter().zip(found.get_fields()).all(|(expected, found)| {
+            expected.is_primitive()
+                && found.is_primitive()
+                && expected.name() == found.name()
+                && expected.get_physical_type() == found.get_physical_type()
+                && expected.get_basic_info().repetition() == found.get_basic_info().repetition()
+        });
+    if same { Ok(()) } else { Err(unsound("it has other columns than a segment of its version")) }
+}
+
+pub(super) fn unsound(what: &str) -> Error {
+    Error::data(format!("read a segment: {what}"))
+}
+
+pub(super) fn damaged() -> Error {
+    unsound("it is damaged")
+}
+
+pub(super) fn undecodable(cause: ParquetError) -> Error {
+    damaged().because(cause)
+}

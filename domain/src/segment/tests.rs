@@ -1,0 +1,224 @@
+//! Segments come back exactly, prune what they may, and refuse everything that is not what was written.
+
+use bytes::Bytes;
+use compact_str::{CompactString, format_compact};
+use proptest::prelude::*;
+
+use super::*;
+use crate::ErrorKind;
+use crate::envelope::{Envelope, Identified, RequestPart};
+use crate::ids::{EntityKey, SequenceNumber, ShardId};
+use crate::order::{OrderClass, OrderKey};
+use crate::ports::Sequenced;
+use crate::time::UnixNanos;
+
+/// 2026-11-24T13:00:00Z.
+const HOUR: i64 = 1_795_525_200_000_000_000;
+
+fn place(after: Option<u64>) -> SegmentPlace {
+    let link = || Link { key: "segments/main/shard-0000/x".into(), sha256: "ab".repeat(32) };
+    SegmentPlace {
+        stream: "main".into(),
+        shard: ShardId::numbered(0),
+        after: after.map(|start| (SequenceNumber::from_u64(start), link())),
+    }
+}
+
+fn record(number: u64, entity: &str, body: &[u8]) -> Sequenced<Envelope> {
+    let event = Identified {
+        id: format_compact!("evt_{number}"),
+        event_type: "charge.succeeded".into(),
+        entity: EntityKey::parse(entity).unwrap(),
+        order: OrderKey { class: OrderClass::Timestamp, value: HOUR },
+        occurred_at: UnixNanos::from_seconds(HOUR / 1_000_000_000),
+        body: Bytes::copy_from_slice(body),
+        part: None,
+        unreadable: None,
+    };
+    let headers = format!("stripe-signature: t=1,v1={number:064x}\n");
+    let received_at = UnixNanos::from_nanos(HOUR + 17);
+    Sequenced {
+        sequence: SequenceNumber::from_u64(number),
+        arrived_at: UnixNanos::from_nanos(HOUR + number as i64),
+        value: Envelope::restore(event, received_at, "application/json".into(), "0a0b0c0d".into(), headers),
+    }
+}
+
+fn written(after: Option<u64>, records: &[Sequenced<Envelope>]) -> Segment {
+    let mut writer = SegmentWriter::new(place(after)).unwrap();
+    records.iter().for_each(|r| writer.push(r).unwrap());
+    writer.finish().unwrap()
+}
+
+fn read(bytes: &Bytes) -> crate::Result<Vec<Sequenced<Envelope>>> {
+    SegmentReader::open(bytes.clone())?.rows().collect()
+}
+
+/// `count` records about `count / 3` entities, over several pages and row groups when they are many.
+fn many(count: u64) -> Vec<Sequenced<Envelope>> {
+    let body = |n: u64| format!(r#"{{"id":"evt_{n}","filler":"{}"}}"#, format!("{:x}", n * 77_777).repeat(40));
+    (1..=count).map(|n| record(n, &format!("stripe/payment/pi_{}", n / 3), body(n).as_bytes())).collect()
+}
+
+#[test]
+fn a_segment_says_what_it_is() {
+    let segment = written(Some(4), &[record(7, "s/payment/a", b"{}"), record(9, "s/payment/b", b"\xff\x00")]);
+    assert_eq!(segment.info.key(), "segments/main/shard-0000/00000000000000000004.2026-11-24T13.parquet");
+    let reader = SegmentReader::open(segment.bytes.clone()).unwrap();
+    assert_eq!(reader.info(), &segment.info);
+    assert_eq!(reader.info().count, 2);
+    assert_eq!(segment.sha256, digest(&segment.bytes));
+    let first = written(None, &[record(1, "s/payment/a", b"{}")]);
+    assert_eq!(first.info.key(), "segments/main/shard-0000/0-origin.2026-11-24T13.parquet");
+    assert_eq!(SegmentReader::open(first.bytes).unwrap().info().predecessor, None);
+}
+
+#[test]
+fn the_same_records_give_the_same_bytes() {
+    assert_eq!(written(None, &many(100)).sha256, written(None, &many(100)).sha256);
+}
+
+#[test]
+fn many_rows_over_pages_and_row_groups_come_back() {
+    let records = many(20_000);
+    let segment = written(None, &records);
+    assert_eq!(read(&segment.bytes).unwrap(), records);
+}
+
+#[test]
+fn a_look_up_finds_exactly_the_rows_of_one_entity() {
+    let records = many(20_000);
+    let segment = written(None, &records);
+    let reader = SegmentReader::open(segment.bytes).unwrap();
+    for id in [0, 1, 2730, 2731, 3333, 6666] {
+        let key = EntityKey::parse(&format!("stripe/payment/pi_{id}")).unwrap();
+        let expected: Vec<_> = records.iter().filter(|r| r.value.event.entity == key).cloned().collect();
+        assert_eq!(reader.rows_of(&key).unwrap(), expected, "{key}");
+        assert!(reader.may_hold(&key).unwrap());
+    }
+    // Within the statistics' bounds, so the bloom filter decides.
+    let hits = (0..1000)
+        .filter(|id| reader.may_hold(&EntityKey::parse(&format!("stripe/payment/pi_1_{id}")).unwrap()).unwrap())
+        .count();
+    assert!(hits < 100, "{hits} of 1000 absent entities are not ruled out");
+    for absent in ["a/payment/x", "zz/payment/x"] {
+        let key = EntityKey::parse(absent).unwrap();
+        assert!(!reader.may_hold(&key).unwrap() && reader.rows_of(&key).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn long_entities_are_found_though_statistics_cut_bounds_short() {
+    let keys: Vec<String> = (0..3).map(|n| format!("s/payment/{}\u{10ffff}{n}", "é".repeat(60))).collect();
+    let records: Vec<_> = (1..).zip(&keys).map(|(n, key)| record(n, key, b"{}")).collect();
+    let reader = SegmentReader::open(written(None, &records).bytes).unwrap();
+    for (key, record) in keys.iter().zip(&records) {
+        assert_eq!(reader.rows_of(&EntityKey::parse(key).unwrap()).unwrap(), [record.clone()]);
+    }
+}
+
+#[test]
+fn the_writer_refuses_what_would_break_the_chain() {
+    let mut writer = SegmentWriter::new(place(Some(4))).unwrap();
+    assert!(writer.push(&record(4, "s/payment/a", b"{}")).is_err(), "the start is exclusive");
+    writer.push(&record(6, "s/payment/a", b"{}")).unwrap();
+    assert!(writer.push(&record(6, "s/payment/a", b"{}")).is_err(), "positions rise");
+    let mut next_hour = record(7, "s/payment/a", b"{}");
+    next_hour.arrived_at = UnixNanos::from_nanos(HOUR + 3_600_000_000_000);
+    assert!(!writer.takes_hour_of(next_hour.arrived_at));
+    assert!(writer.push(&next_hour).is_err(), "one hour");
+    assert!(SegmentWriter::new(place(None)).unwrap().finish().is_err(), "at least one record");
+    let strange = SegmentPlace { stream: "a/b".into(), ..place(None) };
+    assert_eq!(SegmentWriter::new(strange).err().map(|e| e.kind()), Some(ErrorKind::Invalid));
+}
+
+#[test]
+fn every_flipped_bit_and_every_truncation_is_refused() {
+    let segment = written(Some(4), &many(20)[4..]);
+    let good = segment.bytes.to_vec();
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        let error = read(&Bytes::from(bad)).expect_err("damage is seen");
+        assert_eq!(error.kind(), ErrorKind::Data, "byte {at}: {error}");
+        let error = read(&Bytes::copy_from_slice(&good[..at])).expect_err("truncation is seen");
+        assert_eq!(error.kind(), ErrorKind::Data, "cut at {at}: {error}");
+    }
+    assert!(read(&Bytes::from_static(b"")).is_err());
+    let mut longer = good;
+    longer.push(0);
+    assert!(read(&Bytes::from(longer)).is_err());
+}
+
+#[test]
+fn a_newer_segment_is_refused_with_the_fix() {
+    let mut object = written(None, &many(3)).bytes.to_vec();
+    // Key, Thrift header of a string and length 1, value.
+    let mark = b"ledgerline.segment\x18\x011";
+    let at = memchr::memmem::find(&object, mark).unwrap() + mark.len() - 1;
+    object[at] = b'2';
+    checksum::set(&mut object).unwrap();
+    let error = SegmentReader::open(object.into()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Data);
+    assert!(error.to_string().contains("version 2") && error.to_string().contains("newer"), "{error}");
+}
+
+fn any_text() -> impl Strategy<Value = CompactString> {
+    prop_oneof!["\\PC{0,40}", "[a-z_.]{0,300}"].prop_map(CompactString::from)
+}
+
+prop_compose! {
+    fn any_envelope()(
+        (id, event_type, content_type, key_id) in (any_text(), any_text(), any_text(), any_text()),
+        entity in "[a-z0-9][a-z0-9._-]{0,10}/[a-z]{1,8}/\\PC{1,30}",
+        body in prop_oneof![proptest::collection::vec(any::<u8>(), 0..400), Just(vec![b'x'; 200_000])],
+        class in prop_oneof![
+            any::<i64>().prop_map(|first| OrderClass::Contiguous { first }),
+            Just(OrderClass::Monotonic), Just(OrderClass::Timestamp), Just(OrderClass::Arrival)
+        ],
+        (value, received_at, occurred_at) in (any::<i64>(), any::<i64>(), any::<Option<i64>>()),
+        part in proptest::option::of((any_text(), 0..=i32::MAX as u32)),
+        unreadable in proptest::option::of(".{0,80}"),
+        signature_headers in ".{0,200}",
+    ) -> Envelope {
+        let part = part.map(|(digest, index)| RequestPart { digest, index });
+        let event = Identified {
+            id, event_type, entity: EntityKey::parse(&entity).unwrap(), order: OrderKey { class, value },
+            occurred_at: occurred_at.map(UnixNanos::from_nanos), body: body.into(), part, unreadable,
+        };
+        Envelope::restore(event, UnixNanos::from_nanos(received_at), content_type, key_id, signature_headers)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// I7: whatever an envelope holds, it comes back.
+    #[test]
+    fn any_envelopes_come_back(envelopes in proptest::collection::vec((any_envelope(), 1..1000_u64, 0..3_600_000_000_000_i64), 1..30)) {
+        let mut number = 0;
+        let records: Vec<_> = envelopes.into_iter().map(|(value, step, nanos)| {
+            number += step;
+            Sequenced { sequence: SequenceNumber::from_u64(number), arrived_at: UnixNanos::from_nanos(HOUR + nanos), value }
+        }).collect();
+        let segment = written(None, &records);
+        prop_assert_eq!(read(&segment.bytes).unwrap(), records.clone());
+        let key = &records[0].value.event.entity;
+        let expected: Vec<_> = records.iter().filter(|r| r.value.event.entity == *key).cloned().collect();
+        prop_assert_eq!(SegmentReader::open(segment.bytes).unwrap().rows_of(key).unwrap(), expected);
+    }
+
+    /// Behind the checksum: bytes made to hurt give an error or rows, never a panic.
+    #[test]
+    fn damage_under_a_fitting_checksum_never_panics(flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        let mut object = written(Some(4), &many(40)[4..]).bytes.to_vec();
+        for (at, value) in flips {
+            let at = at.index(object.len());
+            object[at] = value;
+        }
+        if checksum::set(&mut object).is_ok() && let Ok(reader) = SegmentReader::open(object.into()) {
+            let _ = reader.rows().count();
+            let _ = reader.rows_of(&EntityKey::parse("stripe/payment/pi_3").unwrap());
+        }
+    }
+}
