@@ -6,11 +6,11 @@
 //! | --- | --- |
 //! | 0 | done, and everything that was checked holds |
 //! | 1 | failed: a file, the network or the program itself |
-//! | 2 | the arguments or the settings are wrong; the message names file, key and fix |
+//! | 2 | arguments, settings or data directory cannot be used (another process holds it); the message names the fix |
 //! | 3 | drift or damage was found: state, archive or a check does not hold |
 //! | 4 | what was asked for does not exist |
 //! | 5 | refused: it was understood, but cannot be done as things are (a release that is still unreadable, a request answered with an error) |
-//! | 6 | not now: another process holds the data, or the server did not answer in time; try again |
+//! | 6 | not now: the server did not answer, or the store is busy; try again |
 
 use std::fmt;
 use std::process::ExitCode;

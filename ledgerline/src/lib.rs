@@ -1,8 +1,59 @@
 //! The program: settings, wiring and the command line. The only crate that joins roles to adapters.
+//!
+//! [`main`] is the whole program; the parts are public for tests.
 
+pub mod cli;
+pub mod client;
+pub mod commands;
+pub mod demo;
 pub mod exit;
+pub mod explain;
+pub mod housekeeping;
+pub mod latency;
 pub mod output;
 pub mod payments;
+pub mod release;
 pub mod secrets;
+pub mod sender;
 pub mod settings;
+pub mod telemetry;
+pub mod timeline;
+pub mod wiring;
 pub mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use exit::{Exit, Failure, Outcome};
+use output::Output;
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    // Ends the process itself, with code 2 for wrong arguments and 0 for help.
+    let cli = Cli::parse();
+    match start(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                output::note(format!("ledgerline: failed to {failure}"));
+            }
+            failure.exit.into()
+        }
+    }
+}
+
+fn start(cli: Cli) -> Outcome<Exit> {
+    let default = match &cli.command {
+        None | Some(Command::Serve(_)) => "info",
+        Some(Command::Demo(_)) => "error",
+        Some(_) => "warn",
+    };
+    telemetry::log(cli.log.as_deref(), default)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::failed(format!("start the async runtime: {e}")))?;
+    runtime.block_on(commands::run(cli, &mut Output::stdout()))
+}

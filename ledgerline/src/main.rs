@@ -1,2 +1,7 @@
-//! The program's entry.
-fn main() {}
+//! The program's entry; everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ledgerline::main()
+}

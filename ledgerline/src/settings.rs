@@ -16,13 +16,16 @@ use serde::Deserialize;
 
 use crate::exit::{Failure, Outcome};
 use crate::secrets::SecretRef;
+use crate::wiring::SHARDS_MAX;
 
 /// Name of the settings file that is looked for in the current folder.
 pub const FILE_NAME: &str = "ledgerline.toml";
+/// The environment variable that names another settings file.
+pub const FILE_VARIABLE: &str = "LEDGERLINE_CONFIG";
 /// Most sources.
 const SOURCES_MAX: usize = 1_000;
-/// Most bytes of one body that the log takes.
-const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Largest body: its envelope must fit a record of the log, also where it travels as base64.
+const BODY_BYTES_MAX: usize = 1_500_000;
 
 /// An example that works, printed by `ledgerline check --example`.
 pub const EXAMPLE: &str = include_str!("example.toml");
@@ -35,8 +38,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// Address of the HTTP server.
     pub listen: SocketAddr,
-    /// Shards of the log; counts at the first start on a data directory only.
-    pub shards: u32,
+    /// Shards of a new log, 4 when nothing is said. An existing log keeps its number.
+    pub shards: Option<u32>,
     /// Provider files that add to the built-in ones or override them by name.
     pub providers: Vec<PathBuf>,
     /// The webhook endpoints.
@@ -50,7 +53,7 @@ impl Default for Settings {
         Self {
             data: "ledgerline-data".into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            shards: 4,
+            shards: None,
             providers: Vec::new(),
             source: Vec::new(),
             limits: Limits::default(),
@@ -119,14 +122,13 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Reads the settings from `file`, or from [`FILE_NAME`] in the current folder if there is one.
+    /// Reads the settings from `file`, else from where [`FILE_VARIABLE`] says, else from [`FILE_NAME`]
+    /// in the current folder if there is one.
     pub fn read(file: Option<&Path>) -> Outcome<Self> {
-        let fallback = Path::new(FILE_NAME);
-        let file = match file {
-            Some(file) => Some(file),
-            None => fallback.exists().then_some(fallback),
-        };
-        let Some(file) = file else {
+        let variable = std::env::var_os(FILE_VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let fallback = || Path::new(FILE_NAME).exists().then(|| PathBuf::from(FILE_NAME));
+        let file = file.map(Path::to_owned).or(variable).or_else(fallback);
+        let Some(file) = file.as_deref() else {
             return Self::check(Settings::default(), None);
         };
         let text = std::fs::read_to_string(file).map_err(|e| {
@@ -151,8 +153,8 @@ impl Loaded {
         let name = file.map_or_else(|| "(defaults)".to_owned(), |f| f.display().to_string());
         let fault = |key: &str, fix: &str| Err(Failure::usage(format!("accept settings {name}: key `{key}`: {fix}")));
         let limits = &settings.limits;
-        if !(1..=256).contains(&settings.shards) {
-            return fault("shards", "use 1 to 256");
+        if settings.shards.is_some_and(|shards| !(1..=SHARDS_MAX).contains(&shards)) {
+            return fault("shards", &format!("use 1 to {SHARDS_MAX}"));
         }
         if settings.data.as_os_str().is_empty() {
             return fault("data", "name the folder for log, state and archive");

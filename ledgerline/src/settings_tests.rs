@@ -13,7 +13,7 @@ fn parse(text: &str) -> Outcome<Loaded> {
 fn refused_settings_name_file_key_and_fix() {
     let with = |line: &str| format!("{SOURCE}{line}\n");
     for (text, wanted) in [
-        ("shards = 0".to_owned(), vec!["`shards`", "1 to 256"]),
+        ("shards = 0".to_owned(), vec!["`shards`", "use 1 to"]),
         ("colour = 1".to_owned(), vec!["unknown field `colour`", "`listen`"]),
         ("listen = \"somewhere\"".to_owned(), vec!["listen", "socket address"]),
         ("[limits]\nbody_bytes_max = 0".to_owned(), vec!["`limits.body_bytes_max`", "use 1 to"]),
@@ -42,7 +42,7 @@ fn refused_settings_name_file_key_and_fix() {
 fn nothing_given_means_defaults() {
     let loaded = parse("").unwrap();
     assert_eq!(loaded.settings.data, Path::new("conf/ledgerline-data"));
-    assert_eq!(loaded.settings.shards, 4);
+    assert_eq!(loaded.settings.shards, None);
     assert!(loaded.settings.source.is_empty());
 }
 

@@ -1,0 +1,398 @@
+//! The command line as data. What each command does is in [`crate::commands`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "Exit codes:
+  0  done, and everything that was checked holds
+  1  failed: a file, the network or the program itself
+  2  arguments, settings or data directory cannot be used (another process holds it);
+     the message names file, key and fix
+  3  drift or damage was found
+  4  what was asked for does not exist
+  5  refused as things are
+  6  not now: the server did not answer, or the store is busy; try again";
+
+const EXAMPLES: &str = "Examples:
+  ledgerline demo                                     see everything work, in a folder that is thrown away
+  ledgerline check --example > ledgerline.toml        a settings file to start from
+  ledgerline serve                                    receive webhooks
+  ledgerline send --source stripe-eu payloads/        sign and post files to it
+  ledgerline list --attention                         payments that somebody should look at
+  ledgerline show stripe-eu/payment/pi_123            one payment, and why it is what it is
+  ledgerline replay verify                            prove state against the signed originals";
+
+/// Webhooks in, ordered payment state that can be proved out.
+#[derive(Debug, Parser)]
+#[command(name = "ledgerline", version, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"), max_term_width = 110)]
+pub struct Cli {
+    /// Settings file [default: LEDGERLINE_CONFIG, else ledgerline.toml in this folder, if there is one]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Data directory, instead of the one in the settings
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// What to log to standard error: error, warn, info, debug, or per part as in `ledgerline=debug`
+    /// [default: LEDGERLINE_LOG, else info for serve and warn for the rest]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log: Option<String>,
+    /// The command; `serve` when none is given.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show everything at work: made-up payments, hostile deliveries, a crash, and the proof
+    Demo(DemoArgs),
+    /// Receive webhooks, fold them, archive them (the default command)
+    Serve(ServeArgs),
+    /// Sign and post payload files to a running server
+    Send(SendArgs),
+    /// One entity: its state, its history in order, and why the state is what it is
+    Show(ShowArgs),
+    /// Entities, with filters
+    List(ListArgs),
+    /// Events that could not be read or that contradict an accepted one
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
+    /// Fold the archive again: prove the state, or see it as of a time
+    #[command(subcommand)]
+    Replay(ReplayCommand),
+    /// Check settings, providers and secrets before a start
+    Check(CheckArgs),
+    /// Put load on a running server and measure it
+    Load(LoadArgs),
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ledgerline demo
+  ledgerline demo --data demo-data      keep the data, to look around with the other commands
+  ledgerline demo --payments 5000 --seed 7")]
+pub struct DemoArgs {
+    /// How many payments, half of them from each source
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(20..=200_000))]
+    pub payments: u32,
+    /// The same seed tells the same story
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Connections that deliver at once
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub connections: u16,
+}
+
+/// One part of the work; a process may do all or some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Receive, verify, append to the log
+    Ingest,
+    /// Fold the log into entity records
+    Processor,
+    /// Write the log into the archive
+    Archiver,
+}
+
+/// `serve`.
+#[derive(Debug, Args, Default)]
+#[command(after_help = "Endpoints:
+  POST /webhooks/{source}   webhooks
+  GET  /healthz /readyz     the process is up; it can take requests
+  GET  /metrics             Prometheus
+
+Examples:
+  ledgerline serve
+  ledgerline serve --listen 0.0.0.0:8080 --role ingest,archiver    stop the fold for a while, lose nothing")]
+pub struct ServeArgs {
+    /// Address to listen on, instead of the one in the settings
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Which roles to run [default: all]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub role: Vec<Role>,
+}
+
+/// `send`.
+#[derive(Debug, Args)]
+#[command(after_help = "Each file is one body, sent byte for byte. The source's scheme and first secret sign it.
+
+Examples:
+  ledgerline send --source stripe-eu event.json
+  ledgerline send --source stripe-eu payloads/ --shuffle --duplicate 0.2 --seed 7
+  ledgerline send --source stripe-eu payloads/ --url http://10.0.0.5:8080/webhooks/stripe-eu --rate 100")]
+pub struct SendArgs {
+    /// Files, or folders whose files are sent in name order
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The source of the settings whose scheme and secret sign
+    #[arg(long)]
+    pub source: String,
+    /// Where to post [default: the settings' address, /webhooks/{source}]
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Send in random order
+    #[arg(long)]
+    pub shuffle: bool,
+    /// Send this share of the bodies a second time, from 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub duplicate: f64,
+    /// Wait a random time up to this many milliseconds before each request
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub delay: u64,
+    /// Seed of order, duplicates and delays
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// At most so many requests a second
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: Option<u32>,
+    /// Connections that send at once; more than one may change the order of arrival
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub connections: u16,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `show`.
+#[derive(Debug, Args)]
+#[command(after_help = "Works beside a running server.
+
+Example:
+  ledgerline show stripe-eu/payment/pi_123")]
+pub struct ShowArgs {
+    /// The entity: source/kind/id
+    pub entity: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `list`.
+#[derive(Debug, Args)]
+#[command(after_help = "Works beside a running server.
+
+Examples:
+  ledgerline list --status disputed
+  ledgerline list --source stripe-eu --kind payment --limit 20
+  ledgerline list --after stripe-eu/payment/pi_123        the next page")]
+pub struct ListArgs {
+    /// Only this status, such as captured, partially_refunded, disputed, held
+    #[arg(long)]
+    pub status: Option<String>,
+    /// Only this source
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Only this kind, such as payment
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// Only what somebody should look at: anomalies, held or quarantined events
+    #[arg(long)]
+    pub attention: bool,
+    /// How many
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: u32,
+    /// Only entities after this one in key order
+    #[arg(long, value_name = "ENTITY")]
+    pub after: Option<String>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `quarantine …`.
+#[derive(Debug, Subcommand)]
+pub enum QuarantineCommand {
+    /// What is parked, and why
+    List {
+        /// Also what was released
+        #[arg(long)]
+        all: bool,
+        /// How many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+        /// Only items after this one
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        /// Print one JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// One item, with its body
+    Show {
+        /// The item, such as shard-0001:00000000000000000042
+        id: String,
+        /// Write the exact body to this file instead of printing it
+        #[arg(long, value_name = "FILE")]
+        body: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read an item again with the provider files of today and append it to the log
+    #[command(after_help = "An unreadable event must be readable now, or nothing is released (exit code 5).
+An event that contradicts an accepted one is released under an id of its own, so both count.
+A running server does the work; without one the command does it itself.")]
+    Release {
+        /// The item
+        id: String,
+        /// Longest wait for a running server, in seconds
+        #[arg(long, value_name = "SECONDS", default_value_t = 15)]
+        wait: u64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `replay …`.
+#[derive(Debug, Subcommand)]
+pub enum ReplayCommand {
+    /// Fold the archive and compare with the live state, byte for byte; check the archive's chain
+    #[command(after_help = "Works beside a running server: what is not archived yet is counted, not compared.
+Exit code 3 when anything differs.")]
+    Verify {
+        /// Check every archived signature again with today's secrets
+        #[arg(long)]
+        signatures: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the state as it was at a time, as known at a time
+    #[command(after_help = "Examples:
+  ledgerline replay export --as-of 2026-10-01T00:00:00Z --format csv > september.csv
+  ledgerline replay export --as-of 2026-10-01T00:00:00Z --known-at 2026-10-03T00:00:00Z    what the close saw
+  ledgerline replay export --as-of 2026-10-01T00:00:00Z --known-at 2026-10-03T00:00:00Z --adjustments
+                                                              what came in late for September")]
+    Export {
+        /// Only events that happened until then (RFC 3339)
+        #[arg(long, value_name = "TIME")]
+        as_of: Option<String>,
+        /// Only events that had been received by then (RFC 3339)
+        #[arg(long, value_name = "TIME")]
+        known_at: Option<String>,
+        /// Instead of the state: what differs between known-at and now for the same as-of
+        #[arg(long, requires = "known_at")]
+        adjustments: bool,
+        /// How to write it
+        #[arg(long, value_enum, default_value_t = Format::Jsonl)]
+        format: Format,
+    },
+}
+
+/// File formats of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One JSON object a line
+    Jsonl,
+    /// Comma separated, one row per entity, amounts in minor units
+    Csv,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Print an example settings file instead
+    #[arg(long)]
+    pub example: bool,
+    /// Print a built-in provider file instead, to start one's own from
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `load`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Bodies are made-up Stripe-shaped or plain events, by the source's provider, signed by its first secret.
+
+Example:
+  ledgerline load --source stripe-eu --connections 128 --seconds 20 --json"
+)]
+pub struct LoadArgs {
+    /// The source of the settings whose scheme and secret sign
+    #[arg(long)]
+    pub source: String,
+    /// Where to post [default: the settings' address, /webhooks/{source}]
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Connections, each with one request at a time
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub connections: u16,
+    /// How long
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: u64,
+    /// At most so many requests a second over all connections
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: Option<u32>,
+    /// How many payments are prepared in memory; after a round they come again under new ids
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=500_000))]
+    pub payments: u32,
+    /// Seed of the payments
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("use a number from 0 to 1, such as 0.2".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_mean_what_the_help_says() {
+        let cli = Cli::try_parse_from(["ledgerline"]).unwrap();
+        assert!(cli.command.is_none());
+        let cli = Cli::try_parse_from(["ledgerline", "serve", "--role", "ingest,archiver", "--data", "d"]).unwrap();
+        assert_eq!(cli.data.unwrap(), std::path::Path::new("d"));
+        let Some(Command::Serve(serve)) = cli.command else { panic!("serve") };
+        assert_eq!(serve.role, [Role::Ingest, Role::Archiver]);
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused_with_code_2() {
+        for wrong in [
+            vec!["send", "x.json"],
+            vec!["send", "--source", "s"],
+            vec!["send", "--source", "s", "x", "--duplicate", "2"],
+            vec!["serve", "--role", "cook"],
+            vec!["list", "--limit", "0"],
+            vec!["replay", "export", "--adjustments"],
+            vec!["demo", "--payments", "1"],
+            vec!["nonsense"],
+        ] {
+            let error = Cli::try_parse_from([&["ledgerline"], wrong.as_slice()].concat()).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn help_teaches_by_example_and_lists_exit_codes() {
+        let help = Cli::command().render_help().to_string();
+        for part in ["ledgerline demo", "Exit codes:", "3  drift or damage"] {
+            assert!(help.contains(part), "{part}");
+        }
+    }
+}

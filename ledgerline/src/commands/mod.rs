@@ -1,0 +1,39 @@
+//! What each command does. Reading commands open the data read-only and work beside a server.
+
+pub mod check;
+pub mod list;
+pub mod load;
+pub mod quarantine;
+pub mod send;
+pub mod serve;
+pub mod show;
+
+use crate::cli::{Cli, Command};
+use crate::exit::Outcome;
+use crate::output::Output;
+use crate::settings::Loaded;
+
+/// Runs the command that was given.
+pub async fn run(cli: Cli, out: &mut Output) -> Outcome {
+    let Cli { config, data, command, .. } = cli;
+    let load = || -> Outcome<Loaded> {
+        let mut loaded = Loaded::read(config.as_deref())?;
+        if let Some(data) = &data {
+            loaded.settings.data = data.clone();
+        }
+        Ok(loaded)
+    };
+    match command.unwrap_or_else(|| Command::Serve(Default::default())) {
+        // These two need no settings.
+        Command::Demo(args) => crate::demo::run(&args, data.as_deref(), out).await,
+        Command::Check(args) if args.example || args.provider.is_some() => check::print(&args, out),
+        Command::Check(args) => check::run(&load()?, &args, out),
+        Command::Serve(args) => serve::run(load()?, &args).await,
+        Command::Send(args) => send::run(&load()?, &args, out).await,
+        Command::Show(args) => show::run(&load()?, &args, out).await,
+        Command::List(args) => list::run(&load()?, &args, out).await,
+        Command::Quarantine(command) => quarantine::run(&load()?, &command, out).await,
+        Command::Replay(_) => Ok(crate::exit::Exit::Failed),
+        Command::Load(args) => load::run(&load()?, &args, out).await,
+    }
+}

@@ -1,0 +1,82 @@
+//! What a server does beside its roles: carries out releases that the command line asked for, and
+//! lets the log forget what is safely archived and folded.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ledgerline_adapters::embedded::Embedded;
+use ledgerline_domain::Result;
+use ledgerline_domain::ids::{SequenceNumber, ShardId};
+use ledgerline_domain::ports::Log as _;
+use ledgerline_domain::provider::Sources;
+use serde::{Deserialize, Serialize};
+
+use crate::exit::{Exit, Outcome};
+use crate::release::{Released, release};
+use crate::wiring::SystemClock;
+
+/// How often requests of the command line are looked for.
+pub const REQUESTS_LOOK: Duration = Duration::from_secs(1);
+/// How often the log is allowed to forget.
+pub const RELEASE_LOOK: Duration = Duration::from_secs(10);
+
+/// What became of a release, as the server tells the command line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseAnswer {
+    /// The exit code.
+    pub exit: u8,
+    /// Why not, when it was not done.
+    pub message: String,
+    /// What went back into the log.
+    pub released: Vec<Released>,
+}
+
+impl ReleaseAnswer {
+    /// From what [`release`] gave.
+    pub fn of(outcome: Outcome<Vec<Released>>) -> Self {
+        match outcome {
+            Ok(released) => Self { exit: Exit::Ok as u8, message: String::new(), released },
+            Err(failure) => Self { exit: failure.exit as u8, message: failure.message, released: Vec::new() },
+        }
+    }
+}
+
+/// Carries out all releases that were asked for.
+pub async fn answer_requests(data: &Embedded, sources: &Sources) -> Result<()> {
+    for request in data.store.pending_releases().await? {
+        let done = release(&request.quarantine_id, &*data.store, &*data.log, &SystemClock, sources).await;
+        let answer = ReleaseAnswer::of(done);
+        tracing::info!(item = request.quarantine_id, exit = answer.exit, "a release was asked for");
+        let text = serde_json::to_string(&answer).unwrap_or_default();
+        data.store.finish_release(request.id, &text).await?;
+    }
+    Ok(())
+}
+
+/// Lets the log forget what is both archived and durably folded.
+pub async fn release_log(
+    data: &Embedded,
+    archived: &HashMap<ShardId, SequenceNumber>,
+    released: &mut HashMap<ShardId, SequenceNumber>,
+) -> Result<()> {
+    for (shard, archived) in archived {
+        let Some(folded) = data.store.durable_checkpoint(shard).await? else { continue };
+        let through = folded.min(archived.clone());
+        if released.get(shard).is_none_or(|before| *before < through) {
+            data.log.release(shard, &through).await?;
+            released.insert(shard.clone(), through);
+        }
+    }
+    Ok(())
+}
+
+/// Looks after requests for ever; errors are logged and looked at again.
+pub async fn requests(data: Arc<Embedded>, sources: Arc<Sources>) {
+    loop {
+        tokio::time::sleep(REQUESTS_LOOK).await;
+        if let Err(error) = answer_requests(&data, &sources).await {
+            tracing::warn!(%error, "failed to look after releases; trying again");
+        }
+    }
+}

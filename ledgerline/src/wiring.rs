@@ -1,0 +1,204 @@
+//! The joints: which adapter serves which role. Nothing else in the program knows both.
+//!
+//! A [`Machine`] is a data directory in use with everything that works on it; each role is a
+//! [`Task`] that can be stopped (it finishes what it has in hand) or killed (as a crash would).
+
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions, EmbeddedReader};
+use ledgerline_domain::Result;
+use ledgerline_domain::ids::{SequenceNumber, ShardId};
+use ledgerline_domain::ports::{Entities as _, Log as _};
+use ledgerline_ingest::{Door, Hooks, RateLimit, Source};
+use ledgerline_processor::apply::{self, ApplySettings, Progress};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::exit::{Failure, Outcome};
+use crate::secrets::SourceSecrets;
+use crate::settings::Loaded;
+use crate::{housekeeping, telemetry};
+
+pub use ledgerline_adapters::SystemClock;
+pub use ledgerline_adapters::embedded::SHARDS_MAX;
+
+/// Opens state and archive for reading, beside a server or without one.
+pub async fn reader(data: &Path) -> Outcome<EmbeddedReader> {
+    Ok(EmbeddedReader::open(data).await?)
+}
+
+/// A data directory in use by this process, and what is needed to work on it.
+pub struct Machine {
+    /// Log, store and archive.
+    pub data: Arc<Embedded>,
+    /// What the processor did so far.
+    pub progress: Arc<Progress>,
+    loaded: Loaded,
+    secrets: Arc<SourceSecrets>,
+}
+
+impl Machine {
+    /// Opens the data directory and reads the secrets.
+    pub async fn open(loaded: Loaded) -> Outcome<Self> {
+        let secrets = Arc::new(SourceSecrets::read(&loaded)?);
+        let data = Arc::new(Self::open_without_secrets(&loaded).await?);
+        Ok(Self { data, progress: Arc::default(), loaded, secrets })
+    }
+
+    /// Opens the data directory for work that needs no secrets.
+    pub async fn open_without_secrets(loaded: &Loaded) -> Outcome<Embedded> {
+        let options = EmbeddedOptions { shards: loaded.settings.shards, ..EmbeddedOptions::default() };
+        Ok(Embedded::open(&loaded.settings.data, options).await?)
+    }
+
+    /// The settings.
+    pub fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    /// Receives webhooks on `listener`.
+    pub fn ingest(&self, listener: TcpListener) -> Outcome<Task> {
+        let limits = &self.loaded.settings.limits;
+        let settings = ledgerline_ingest::Settings {
+            body_bytes_max: limits.body_bytes_max,
+            body_read_timeout: Duration::from_secs(limits.body_seconds_max),
+            in_flight_max: limits.requests_in_flight_max,
+            append_timeout: Duration::from_secs(limits.append_seconds_max),
+            drain_timeout: Duration::from_secs(limits.drain_seconds_max),
+            ..ledgerline_ingest::Settings::default()
+        };
+        let mut sources = Vec::new();
+        for source in &self.loaded.settings.source {
+            let provider = self.loaded.sources.provider(source.name.as_str());
+            let provider =
+                provider.ok_or_else(|| Failure::failed(format!("open source {}: no provider", source.name)))?;
+            let rate_limit = source.rate_limit_per_second.and_then(NonZeroU32::new);
+            sources.push(Source {
+                name: source.name.clone(),
+                provider: provider.clone(),
+                scheme: self.loaded.scheme(source)?,
+                rate_limit: rate_limit.map(|per_second| RateLimit { per_second, burst: per_second }),
+            });
+        }
+        let log = self.data.log.clone();
+        let hooks = Hooks {
+            ready: Box::new(move || log.failure().map_or(Ok(()), Err)),
+            metrics: Box::new(telemetry::metrics_text),
+        };
+        let (log, secrets) = (self.data.log.clone(), self.secrets.clone());
+        let door = Arc::new(Door::new(settings, sources, log, secrets, Arc::new(SystemClock), hooks)?);
+        Ok(Task::spawn("ingest", |stop| ledgerline_ingest::run(listener, door, wait_for(stop))))
+    }
+
+    /// Folds the log into the store.
+    pub fn processor(&self) -> Task {
+        let (log, store) = (self.data.log.clone(), self.data.store.clone());
+        let (sources, progress) = (self.loaded.sources.clone(), self.progress.clone());
+        Task::spawn("processor", |stop| apply::run(log, store, sources, ApplySettings::default(), progress, stop))
+    }
+
+    /// Writes the log into the archive.
+    pub fn archiver(&self) -> Vec<Task> {
+        Vec::new()
+    }
+
+    /// Looks at secret files for changes.
+    pub fn secrets_watch(&self) -> Task {
+        let secrets = self.secrets.clone();
+        Task::spawn("secrets", |stop| async move {
+            tokio::select! {
+                () = secrets.watch(crate::secrets::POLL) => {}
+                () = wait_for(stop) => {}
+            }
+            Ok(())
+        })
+    }
+
+    /// Carries out releases that the command line asks for.
+    pub fn requests_watch(&self) -> Task {
+        let (data, sources) = (self.data.clone(), self.loaded.sources.clone());
+        Task::spawn("requests", |stop| async move {
+            tokio::select! {
+                () = housekeeping::requests(data, sources) => {}
+                () = wait_for(stop) => {}
+            }
+            Ok(())
+        })
+    }
+
+    /// Position of the newest record of each shard that has one.
+    pub async fn tips(&self) -> Outcome<Vec<(ShardId, SequenceNumber)>> {
+        let mut tips = Vec::new();
+        for shard in self.data.log.shards() {
+            if let Some(tip) = self.data.log.tip(&shard).await? {
+                tips.push((shard, tip));
+            }
+        }
+        Ok(tips)
+    }
+
+    /// Whether everything that the log holds is folded.
+    pub async fn is_folded(&self) -> Outcome<bool> {
+        for (shard, tip) in self.tips().await? {
+            if self.data.store.checkpoint(&shard).await?.is_none_or(|done| done < tip) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// A role at work.
+pub struct Task {
+    /// Its name, for messages.
+    pub name: &'static str,
+    stop: watch::Sender<bool>,
+    handle: JoinHandle<Result<()>>,
+}
+
+impl Task {
+    /// Starts a role; it must end soon after the watch becomes true.
+    pub fn spawn<F>(name: &'static str, run: impl FnOnce(watch::Receiver<bool>) -> F) -> Self
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let (stop, stopped) = watch::channel(false);
+        Self { name, stop, handle: tokio::spawn(run(stopped)) }
+    }
+
+    /// Waits until it ends by itself, which only an error makes it do.
+    pub async fn ended(&mut self) -> Outcome<()> {
+        match (&mut self.handle).await {
+            Ok(result) => Ok(result?),
+            Err(error) => Err(Failure::failed(format!("run the {}: {error}", self.name))),
+        }
+    }
+
+    /// Whether it ended, by itself or killed.
+    pub fn has_ended(&self) -> bool {
+        self.handle.is_finished()
+    }
+
+    /// Asks it to finish what it has in hand, and waits.
+    pub async fn stop(mut self) -> Outcome<()> {
+        self.stop.send_replace(true);
+        self.ended().await
+    }
+
+    /// Ends it at once, wherever it is, as a crash would.
+    pub async fn kill(mut self) {
+        self.handle.abort();
+        let _ = (&mut self.handle).await;
+    }
+}
+
+/// Ready when the watch becomes true.
+pub async fn wait_for(mut stop: watch::Receiver<bool>) {
+    // An error means that the sender is gone: nobody is left to wait for.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
