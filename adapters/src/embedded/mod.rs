@@ -19,6 +19,8 @@ mod format;
 mod lock;
 mod log;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::Arc;

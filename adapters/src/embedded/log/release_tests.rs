@@ -98,7 +98,7 @@ async fn positions_go_on_after_everything_was_released() {
     let places = log.append(vec![record(id_in(1), "x")]).await.unwrap();
     assert_eq!(places[0].sequence, at(9));
     let batch = log.read(&ShardId::numbered(1), Some(&at(4)), ALL).await.unwrap();
-    assert_eq!((batch.records.len(), batch.behind), (2, 0));
+    assert_eq!(batch.records.len() as u64 + batch.behind, 2, "8 and 9; a read may stop between file and memory");
 }
 
 #[tokio::test]
