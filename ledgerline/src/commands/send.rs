@@ -25,7 +25,7 @@ use crate::wiring::SystemClock;
 use crate::words;
 
 /// How often one body is tried.
-const ATTEMPTS_MAX: u32 = 10;
+const ATTEMPTS_MAX: u32 = 7;
 
 /// What became of what was sent.
 #[derive(Debug, Default, Serialize)]
