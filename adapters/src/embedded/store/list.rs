@@ -23,6 +23,11 @@ pub(crate) fn list(
     limit: usize,
 ) -> Result<Vec<EntityRecord>> {
     let failed = |e| sql_error("list records", e);
+    let has_slash = |name: &Option<String>| name.as_ref().is_some_and(|name| name.contains('/'));
+    if has_slash(&filter.source) || has_slash(&filter.kind) {
+        // No source or kind has one; as the front of a key it would mean something else.
+        return Ok(Vec::new());
+    }
     let (from, to) = range(filter);
     let after = after.map_or("", EntityKey::as_str);
     // A key is longer than the prefix it has, so both bounds are exclusive.
