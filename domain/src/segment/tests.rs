@@ -113,7 +113,7 @@ fn long_entities_are_found_though_statistics_cut_bounds_short() {
     let records: Vec<_> = (1..).zip(&keys).map(|(n, key)| record(n, key, b"{}")).collect();
     let reader = SegmentReader::open(written(None, &records).bytes).unwrap();
     for (key, record) in keys.iter().zip(&records) {
-        assert_eq!(reader.rows_of(&EntityKey::parse(key).unwrap()).unwrap(), [record.clone()]);
+        assert_eq!(reader.rows_of(&EntityKey::parse(key).unwrap()).unwrap(), std::slice::from_ref(record));
     }
 }
 
