@@ -1,5 +1,4 @@
 //! What is said about a few histories.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
 use bytes::Bytes;

@@ -12,6 +12,9 @@ use serde::Serialize;
 
 use crate::exit::{Exit, Failure, Outcome};
 
+/// Longest line of a sentence, in characters.
+pub const WIDTH: usize = 110;
+
 /// The sink of a command's results.
 pub struct Output {
     sink: Box<dyn Write + Send>,
@@ -60,6 +63,18 @@ impl Output {
         Ok(())
     }
 
+    /// A sentence behind a bullet, wrapped at [`WIDTH`] with the following lines indented.
+    pub fn bullet(&mut self, bullet: &str, sentence: &str) -> Outcome<()> {
+        let indent = bullet.chars().count() + 3;
+        for (at, line) in wrapped(sentence, WIDTH - indent).iter().enumerate() {
+            match at {
+                0 => self.line(format!("  {bullet} {line}"))?,
+                _ => self.line(format!("{:indent$}{line}", ""))?,
+            }
+        }
+        Ok(())
+    }
+
     /// The sink itself, for writers that stream.
     pub fn sink(&mut self) -> &mut (dyn Write + Send) {
         &mut *self.sink
@@ -69,6 +84,23 @@ impl Output {
     pub fn flush(&mut self) -> Outcome<()> {
         self.sink.flush().or_else(ended)
     }
+}
+
+/// The text in lines of at most `width` characters, broken at spaces.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { break };
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
 }
 
 fn ended(error: std::io::Error) -> Outcome<()> {
@@ -117,4 +149,25 @@ pub fn bar(what: &str, total: Option<u64>) -> ProgressBar {
         bar.enable_steady_tick(Duration::from_millis(120));
     }
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_wrap_at_spaces() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("incomprehensible word", 5), ["incomprehensible", "word"]);
+        assert_eq!(wrapped("", 5), [""]);
+    }
+
+    #[test]
+    fn tables_set_amounts_to_the_right() {
+        let mut table = table(&["what", ">amount"]);
+        table.add_row(["a", "1.00"]);
+        table.add_row(["b", "100.00"]);
+        let lines: Vec<String> = table.lines().collect();
+        assert!(lines.iter().any(|l| l.trim_end().ends_with("  1.00")), "{lines:?}");
+    }
 }

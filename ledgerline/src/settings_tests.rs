@@ -1,5 +1,4 @@
 //! Tables of settings that are refused, and of what the message must say.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
 

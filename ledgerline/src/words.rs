@@ -74,6 +74,18 @@ pub fn thousands(n: u64) -> String {
     text
 }
 
+/// An amount with its thousands apart: `12 345.00 EUR`.
+pub fn amount(minor: i128, currency: &str) -> String {
+    let plain = money::format(minor, currency);
+    let (sign, plain) = plain.strip_prefix('-').map_or(("", plain.as_str()), |rest| ("-", rest));
+    let end = plain.find(|c: char| !c.is_ascii_digit()).unwrap_or(plain.len());
+    let (whole, rest) = plain.split_at(end);
+    match whole.parse() {
+        Ok(whole) => format!("{sign}{}{rest}", thousands(whole)),
+        Err(_) => format!("{sign}{plain}"),
+    }
+}
+
 /// What a fact says: `captured 12.50 EUR in total`, `refund re_1 of 3.00 EUR succeeded`.
 pub fn fact(fact: &Fact) -> String {
     let currency = fact.currency.as_deref().unwrap_or_default();
@@ -160,6 +172,18 @@ mod tests {
             "1st 2nd 3rd 4th 11th 12th 13th 21st 112th"
         );
         assert_eq!([0, 999, 1000, 1_234_567].map(thousands).join(","), "0,999,1 000,1 234 567");
+    }
+
+    #[test]
+    fn amounts_keep_thousands_apart() {
+        for (minor, currency, text) in [
+            (1_234_567, "EUR", "12 345.67 EUR"),
+            (-1_234_567, "JPY", "-1 234 567 JPY"),
+            (5, "EUR", "0.05 EUR"),
+            (i128::MAX, "JPY", "170141183460469231731687303715884105727 JPY"),
+        ] {
+            assert_eq!(amount(minor, currency), text);
+        }
     }
 
     #[test]

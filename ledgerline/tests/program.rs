@@ -1,6 +1,6 @@
 //! The program as its users meet it: the binary, its exit codes, its output, a server and its clients
 //! as processes of their own.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;

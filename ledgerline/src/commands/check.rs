@@ -161,7 +161,6 @@ fn show(report: &Report, out: &mut Output) -> Outcome<()> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
     use std::path::Path;

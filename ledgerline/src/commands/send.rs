@@ -184,7 +184,6 @@ fn files(paths: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 

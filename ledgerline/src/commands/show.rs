@@ -81,7 +81,7 @@ pub fn print(record: &EntityRecord, out: &mut Output) -> Outcome<()> {
             out.gap()?;
             out.line(heading)?;
             for sentence in sentences {
-                out.line(format!("  • {sentence}"))?;
+                out.bullet("•", sentence)?;
             }
         }
     }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledgerline_domain::money;
 use ledgerline_domain::record::{EntityRecord, State};
 
 use super::deliver::Tally;
@@ -144,7 +143,7 @@ fn truths(plan: &Plan, by_key: &BTreeMap<&str, &EntityRecord>) -> Check {
         }
         *captured.entry(expected.truth.currency).or_default() += expected.truth.captured;
     }
-    let captured: Vec<String> = captured.iter().map(|(currency, minor)| money::format(*minor, currency)).collect();
+    let captured: Vec<String> = captured.iter().map(|(currency, minor)| words::amount(*minor, currency)).collect();
     Check::new(
         format!(
             "all {} payments equal the truth that only the generator knows, to the cent (captured: {})",

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use comfy_table::Row;
-use ledgerline_domain::money;
 use ledgerline_domain::payment::PaymentStatus;
 use ledgerline_domain::ports::Quarantined;
 use ledgerline_domain::record::{EntityRecord, State};
@@ -92,13 +91,14 @@ pub fn opening(plan: &Plan, args: &DemoArgs, out: &mut Output) -> Outcome<()> {
         ]);
     }
     out.table(&table, 2)?;
-    out.line(format!("  Seed {}: the same seed tells the same story.", args.seed))
+    out.gap()?;
+    out.bullet(" ", &format!("Seed {}: the same seed tells the same story.", args.seed))
 }
 
 /// What was sent and what was answered.
 pub fn deliveries(story: &Story<'_>, out: &mut Output) -> Outcome<()> {
     heading(out, "2. What arrived at the door")?;
-    out.line("  In random order, a fifth of it twice, with hostile and broken requests in between.")?;
+    out.bullet(" ", "In random order, a fifth of it twice, with hostile and broken requests in between.")?;
     out.gap()?;
     let mut table = output::table(&[">requests", "what", ">answer", "what became of it"]);
     for ((kind, status), count) in &story.tally.answers {
@@ -122,12 +122,15 @@ pub fn deliveries(story: &Story<'_>, out: &mut Output) -> Outcome<()> {
             causes.join(", ")
         ))?;
     }
-    out.line(format!(
-        "  After {} requests the processor was killed without warning and started again from what it had stored.",
-        words::thousands(story.killed_at as u64)
-    ))?;
+    out.bullet(
+        " ",
+        &format!(
+            "After {} requests the processor was killed without warning and started again from what it had stored.",
+            words::thousands(story.killed_at as u64)
+        ),
+    )?;
     let seconds = story.took.as_secs_f64();
-    out.line(format!("  {} requests in {seconds:.1} s.", words::thousands(story.tally.total())))
+    out.bullet(" ", &format!("{} requests in {seconds:.1} s.", words::thousands(story.tally.total())))
 }
 
 fn cause_in_words(cause: &str) -> String {
@@ -164,12 +167,12 @@ pub fn behind_the_door(story: &Story<'_>, out: &mut Output) -> Outcome<()> {
     let odd: Vec<&EntityRecord> = story.records.iter().filter(|r| r.needs_attention()).collect();
     if !odd.is_empty() {
         out.gap()?;
-        out.line("  Somebody should look at:")?;
+        out.bullet(" ", "Somebody should look at:")?;
         for record in odd.iter().take(ATTENTION_MAX) {
-            out.line(format!("  • {}: {}", record.key, list::attention(record)))?;
+            out.bullet("•", &format!("{}: {}", record.key, list::attention(record)))?;
         }
         if odd.len() > ATTENTION_MAX {
-            out.line(format!("  • and {} more", odd.len() - ATTENTION_MAX))?;
+            out.bullet("•", &format!("and {} more", odd.len() - ATTENTION_MAX))?;
         }
     }
     Ok(())
@@ -202,7 +205,7 @@ pub fn money(story: &Story<'_>, out: &mut Output) -> Outcome<()> {
     }
     let mut table = output::table(&["currency", ">payments", ">captured", ">refunded", ">disputed", ">fees", ">left"]);
     for (currency, totals) in &by_currency {
-        let amount = |minor: i128| money::format(minor, currency);
+        let amount = |minor: i128| words::amount(minor, currency);
         table.add_row([
             (*currency).to_owned(),
             words::thousands(totals.payments),
@@ -258,16 +261,16 @@ fn example<'a>(story: &Story<'a>) -> Option<&'a EntityRecord> {
 pub fn proof(checks: &[Check], took: Duration, out: &mut Output) -> Outcome<bool> {
     heading(out, "6. The proof")?;
     for check in checks {
-        out.line(format!("  {} {}", if check.holds { "✓" } else { "✗" }, check.what))?;
+        out.bullet(if check.holds { "✓" } else { "✗" }, &check.what)?;
         for fault in &check.faults {
-            out.line(format!("      {fault}"))?;
+            out.bullet("   ", fault)?;
         }
     }
     let failed = checks.iter().filter(|check| !check.holds).count();
     out.gap()?;
     match failed {
-        0 => out.line(format!("  All {} checks hold. {:.1} s in all.", checks.len(), took.as_secs_f64()))?,
-        n => out.line(format!("  {n} of {} checks do NOT hold: this is a bug in Ledgerline.", checks.len()))?,
+        0 => out.bullet(" ", &format!("All {} checks hold. {:.1} s in all.", checks.len(), took.as_secs_f64()))?,
+        n => out.bullet(" ", &format!("{n} of {} checks do NOT hold: this is a bug in Ledgerline.", checks.len()))?,
     }
     Ok(failed == 0)
 }

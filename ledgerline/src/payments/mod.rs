@@ -143,7 +143,6 @@ fn id(prefix: &str, length: usize, rng: &mut StdRng) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
     use ledgerline_domain::fold::{Incoming, apply};
