@@ -3,5 +3,6 @@
 //! cannot stop the archiving.
 
 pub mod apply;
+pub mod archiver;
 pub mod cache;
 pub mod fold_batch;

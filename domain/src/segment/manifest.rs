@@ -137,8 +137,9 @@ pub struct Head {
     pub version: u32,
     /// The newest segment at that time.
     pub newest: SegmentSummary,
-    /// The segments of hours that no complete manifest covered then, in the order of the chain.
-    pub open: Vec<SegmentSummary>,
+    /// Hours with segments up to `newest` that no complete manifest covered then. Their manifests
+    /// name all segments up to `newest`.
+    pub pending: Vec<String>,
 }
 
 impl Head {
