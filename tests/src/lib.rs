@@ -2,6 +2,7 @@
 //! conformance suites.
 
 pub mod bodies;
+pub mod child;
 pub mod conformance;
 pub mod fixtures;
 pub mod limits;
