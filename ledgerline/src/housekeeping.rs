@@ -1,15 +1,14 @@
 //! What a server does beside its roles: carries out releases that the command line asked for, and
 //! lets the log forget what is safely archived and folded.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ledgerline_adapters::embedded::Embedded;
 use ledgerline_domain::Result;
-use ledgerline_domain::ids::{SequenceNumber, ShardId};
 use ledgerline_domain::ports::Log as _;
 use ledgerline_domain::provider::Sources;
+use ledgerline_processor::archiver::{ArchiverProgress, Positions};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, Outcome};
@@ -54,13 +53,23 @@ pub async fn answer_requests(data: &Embedded, sources: &Sources) -> Result<()> {
     Ok(())
 }
 
-/// Lets the log forget what is both archived and durably folded.
-pub async fn release_log(
-    data: &Embedded,
-    archived: &HashMap<ShardId, SequenceNumber>,
-    released: &mut HashMap<ShardId, SequenceNumber>,
-) -> Result<()> {
+/// Lets the log forget, for ever, what is both archived and durably folded; errors are logged and
+/// looked at again.
+pub async fn release_log(data: Arc<Embedded>, archived: Arc<ArchiverProgress>) {
+    let mut released = Positions::new();
+    loop {
+        tokio::time::sleep(RELEASE_LOOK).await;
+        if let Err(error) = release_once(&data, &archived.positions(), &mut released).await {
+            tracing::warn!(%error, "failed to let the log forget; trying again");
+        }
+    }
+}
+
+async fn release_once(data: &Embedded, archived: &Positions, released: &mut Positions) -> Result<()> {
     for (shard, archived) in archived {
+        if released.get(shard) == Some(archived) {
+            continue;
+        }
         let Some(folded) = data.store.durable_checkpoint(shard).await? else { continue };
         let through = folded.min(archived.clone());
         if released.get(shard).is_none_or(|before| *before < through) {

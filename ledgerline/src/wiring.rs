@@ -15,6 +15,7 @@ use ledgerline_domain::ids::{SequenceNumber, ShardId};
 use ledgerline_domain::ports::{Entities as _, Log as _};
 use ledgerline_ingest::{Door, Hooks, RateLimit, Source};
 use ledgerline_processor::apply::{self, ApplySettings, Progress};
+use ledgerline_processor::archiver::{self, ArchiverProgress, ArchiverSettings};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -38,6 +39,8 @@ pub struct Machine {
     pub data: Arc<Embedded>,
     /// What the processor did so far.
     pub progress: Arc<Progress>,
+    /// What the archiver did so far.
+    pub archived: Arc<ArchiverProgress>,
     loaded: Loaded,
     secrets: Arc<SourceSecrets>,
 }
@@ -47,7 +50,7 @@ impl Machine {
     pub async fn open(loaded: Loaded) -> Outcome<Self> {
         let secrets = Arc::new(SourceSecrets::read(&loaded)?);
         let data = Arc::new(Self::open_without_secrets(&loaded).await?);
-        Ok(Self { data, progress: Arc::default(), loaded, secrets })
+        Ok(Self { data, progress: Arc::default(), archived: Arc::default(), loaded, secrets })
     }
 
     /// Opens the data directory for work that needs no secrets.
@@ -103,8 +106,25 @@ impl Machine {
     }
 
     /// Writes the log into the archive.
-    pub fn archiver(&self) -> Vec<Task> {
-        Vec::new()
+    pub fn archiver(&self) -> Task {
+        let (log, archive) = (self.data.log.clone(), self.data.archive.clone());
+        let flush_after = Duration::from_secs(self.loaded.settings.limits.segment_age_seconds_max);
+        let settings = ArchiverSettings { flush_after, ..ArchiverSettings::default() };
+        let (clock, archived) = (Arc::new(SystemClock), self.archived.clone());
+        Task::spawn("archiver", |stop| archiver::run_archiver(log, archive, clock, settings, archived, stop))
+    }
+
+    /// Lets the log forget what is archived and folded. Only the archiver of this process says how
+    /// far that is; without one nothing is forgotten.
+    pub fn log_release(&self) -> Task {
+        let (data, archived) = (self.data.clone(), self.archived.clone());
+        Task::spawn("release of the log", |stop| async move {
+            tokio::select! {
+                () = housekeeping::release_log(data, archived) => {}
+                () = wait_for(stop) => {}
+            }
+            Ok(())
+        })
     }
 
     /// Looks at secret files for changes.
@@ -150,6 +170,13 @@ impl Machine {
             }
         }
         Ok(true)
+    }
+
+    /// Whether everything that the log holds is archived.
+    pub async fn is_archived(&self) -> Outcome<bool> {
+        let archived = self.archived.positions();
+        let tips = self.tips().await?;
+        Ok(tips.iter().all(|(shard, tip)| archived.get(shard).is_some_and(|done| done >= tip)))
     }
 }
 

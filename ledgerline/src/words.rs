@@ -61,28 +61,29 @@ pub fn count(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", thousands(n), if n == 1 { one } else { many })
 }
 
-/// `12 345`.
+/// `12 345`, with spaces at which no line breaks.
 pub fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(' ');
+            text.push('\u{a0}');
         }
         text.push(digit);
     }
     text
 }
 
-/// An amount with its thousands apart: `12 345.00 EUR`.
+/// An amount with its thousands apart, `12 345.00 EUR`, in which no line breaks.
 pub fn amount(minor: i128, currency: &str) -> String {
     let plain = money::format(minor, currency);
     let (sign, plain) = plain.strip_prefix('-').map_or(("", plain.as_str()), |rest| ("-", rest));
     let end = plain.find(|c: char| !c.is_ascii_digit()).unwrap_or(plain.len());
     let (whole, rest) = plain.split_at(end);
+    let rest = rest.replace(' ', "\u{a0}");
     match whole.parse() {
         Ok(whole) => format!("{sign}{}{rest}", thousands(whole)),
-        Err(_) => format!("{sign}{plain}"),
+        Err(_) => format!("{sign}{whole}{rest}"),
     }
 }
 
@@ -171,16 +172,16 @@ mod tests {
             [1, 2, 3, 4, 11, 12, 13, 21, 112].map(ordinal).join(" "),
             "1st 2nd 3rd 4th 11th 12th 13th 21st 112th"
         );
-        assert_eq!([0, 999, 1000, 1_234_567].map(thousands).join(","), "0,999,1 000,1 234 567");
+        assert_eq!([0, 999, 1000, 1_234_567].map(thousands).join(","), "0,999,1\u{a0}000,1\u{a0}234\u{a0}567");
     }
 
     #[test]
     fn amounts_keep_thousands_apart() {
         for (minor, currency, text) in [
-            (1_234_567, "EUR", "12 345.67 EUR"),
-            (-1_234_567, "JPY", "-1 234 567 JPY"),
-            (5, "EUR", "0.05 EUR"),
-            (i128::MAX, "JPY", "170141183460469231731687303715884105727 JPY"),
+            (1_234_567, "EUR", "12\u{a0}345.67\u{a0}EUR"),
+            (-1_234_567, "JPY", "-1\u{a0}234\u{a0}567\u{a0}JPY"),
+            (5, "EUR", "0.05\u{a0}EUR"),
+            (i128::MAX, "JPY", "170141183460469231731687303715884105727\u{a0}JPY"),
         ] {
             assert_eq!(amount(minor, currency), text);
         }

@@ -249,3 +249,36 @@ fn a_reader_that_goes_away_ends_the_command_quietly() {
     assert!(child.wait().unwrap().success());
     assert_eq!(said, "");
 }
+
+#[test]
+fn the_demonstration_proves_itself_and_its_data_can_be_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let told = expect(folder, 0, &["demo", "--payments", "60", "--seed", "3", "--data", "kept"]);
+    assert!(told.contains("✓") && !told.contains("✗") && !told.contains("UNEXPECTED"), "{told}");
+    let again = expect(folder, 2, &["demo", "--data", "kept"]);
+    assert!(again.contains("it is not empty"), "{again}");
+
+    let config = ["--config", "kept/ledgerline.toml"];
+    let with = |args: &[&str]| -> String { expect(folder, 0, &[&config, args].concat()) };
+    let all = json_lines(&with(&["list", "--json", "--limit", "1000"]));
+    assert_eq!(all.len(), 61, "60 payments, and one of which nothing could be read");
+    // Pages join to the same list.
+    let mut paged: Vec<Value> = Vec::new();
+    loop {
+        let after = paged.last().map(|last| last["entity"].as_str().unwrap().to_owned());
+        let after: Vec<&str> = after.iter().flat_map(|after| ["--after", after]).collect();
+        let page = json_lines(&with(&[&["list", "--json", "--limit", "25"], after.as_slice()].concat()));
+        if page.is_empty() {
+            break;
+        }
+        paged.extend(page);
+    }
+    assert_eq!(paged, all);
+    let odd = json_lines(&with(&["list", "--json", "--attention"]));
+    assert!(!odd.is_empty() && odd.iter().all(|entity| entity["attention"] == true));
+    assert!(with(&["list", "--limit", "5"]).contains("there are more: add --after"));
+    assert!(!json_lines(&with(&["quarantine", "list", "--json"])).is_empty());
+    let first = all.first().unwrap()["entity"].as_str().unwrap();
+    assert!(with(&["show", first]).contains("Why it is so"));
+}

@@ -32,7 +32,7 @@ pub async fn run(mut loaded: Loaded, args: &ServeArgs) -> Outcome {
         tracing::warn!(source = %source.name, "a secret stands in the settings file; move it to env:NAME or file:PATH");
     }
     telemetry::count();
-    let signal = Signal::new()?;
+    let mut signal = Signal::new()?;
     let listen = loaded.settings.listen;
     let machine = Machine::open(loaded).await?;
     let mut roles = Vec::new();
@@ -40,7 +40,8 @@ pub async fn run(mut loaded: Loaded, args: &ServeArgs) -> Outcome {
         roles.push(machine.processor());
     }
     if has(Role::Archiver) {
-        roles.extend(machine.archiver());
+        roles.push(machine.archiver());
+        roles.push(machine.log_release());
     }
     roles.push(machine.secrets_watch());
     roles.push(machine.requests_watch());
@@ -58,13 +59,19 @@ pub async fn run(mut loaded: Loaded, args: &ServeArgs) -> Outcome {
         name = first_end(ingest.as_ref(), &roles) => Some(name),
     };
     tracing::info!("stopping: finishing what is in hand");
-    let mut result = Ok(());
-    if let Some(ingest) = ingest {
-        result = result.and(ingest.stop().await);
-    }
-    for role in roles {
-        result = result.and(role.stop().await);
-    }
+    let finish = async {
+        let mut result = Ok(());
+        for task in ingest.into_iter().chain(roles) {
+            result = result.and(task.stop().await);
+        }
+        result
+    };
+    let result = tokio::select! {
+        result = finish => result,
+        () = signal.wait() => Err(Failure::failed(
+            "finish what was in hand: told to stop a second time; what was acknowledged is in the log and goes on from there",
+        )),
+    };
     match (result, ended) {
         (Err(failure), _) => Err(failure),
         (Ok(()), Some(name)) => Err(Failure::failed(format!("keep the {name} running: it ended by itself"))),
@@ -94,7 +101,7 @@ impl Signal {
         Ok(Self { terminate })
     }
 
-    async fn wait(mut self) {
+    async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = tokio::signal::ctrl_c() => {}

@@ -128,9 +128,7 @@ async fn at_work(machine: &Machine, plan: &Plan, signers: &Signers, connections:
     let causes = refusals(&String::from_utf8_lossy(&metrics.body));
     ingest.stop().await?;
     processor.stop().await?;
-    for task in archiver {
-        task.stop().await?;
-    }
+    archiver.stop().await?;
     Ok(Work { tally, causes, killed_at })
 }
 
