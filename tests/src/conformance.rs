@@ -3,6 +3,8 @@
 //! Each function takes a fresh, empty adapter and panics with what was broken. The memory adapters
 //! pass as the reference; the others must not differ in anything that a role can see.
 
+#![expect(clippy::panic, clippy::expect_used, reason = "a broken promise ends the test")]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
