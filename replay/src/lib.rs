@@ -1,1 +1,27 @@
-//! Placeholder.
+//! Replay: everything that is read from the archive.
+//!
+//! The fold is a pure function of the set of verified events, and the archive holds that set. So
+//! replay is the live path with another source of events: [`verify`] folds the archive and compares
+//! with the live state (I8), [`export`] folds what was true at a time as known at a time, and
+//! [`chain`] checks that the archive is whole (I6).
+//!
+//! Memory: the entity records of the whole archive, one segment, and no bodies beyond it.
+//!
+//! Errors are those of the archive and the store; what is wrong *in* them is not an error but a
+//! finding, named in the report.
+
+pub mod chain;
+pub mod export;
+pub mod lookup;
+pub mod manifests;
+pub mod rebuild;
+pub mod report;
+pub mod verify;
+
+mod compare;
+mod walk;
+
+#[cfg(test)]
+mod doubles;
+#[cfg(test)]
+mod tests;

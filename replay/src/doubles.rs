@@ -1,0 +1,259 @@
+//! A world for tests: events, the archive that holds them, and the live state folded from them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock, Mutex};
+
+use bytes::Bytes;
+use ledgerline_domain::envelope::Envelope;
+use ledgerline_domain::fold::apply;
+use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId, SourceName};
+use ledgerline_domain::interpret::{Reading, interpret};
+use ledgerline_domain::ports::{Archive, Commit, Created, Entities, EntityFilter, Sequenced};
+use ledgerline_domain::provider::{Provider, Sources};
+use ledgerline_domain::record::EntityRecord;
+use ledgerline_domain::request::RawRequest;
+use ledgerline_domain::segment::manifest::ShardManifest;
+use ledgerline_domain::segment::{Link, Manifest, SegmentPlace, SegmentWriter, keys};
+use ledgerline_domain::signature::{SecretSet, reverify, sign, verify};
+use ledgerline_domain::time::UnixNanos;
+use ledgerline_domain::{Error, Result};
+
+use crate::rebuild::Input;
+
+pub const STREAM: &str = "main";
+/// 2026-11-24T13:00:00Z, in seconds.
+pub const START: i64 = 1_795_525_200;
+pub const SHARDS: u32 = 2;
+
+static PROVIDER: LazyLock<(Arc<Provider>, SecretSet)> = LazyLock::new(|| {
+    let provider = Arc::new(Provider::built_in("stripe").unwrap());
+    let secrets = SecretSet::new(provider.scheme(), ["whsec_test".to_owned().into()]).unwrap();
+    (provider, secrets)
+});
+
+pub fn sources() -> Sources {
+    let mut sources = Sources::default();
+    sources.insert(&SourceName::new("stripe").unwrap(), PROVIDER.0.clone());
+    sources
+}
+
+/// Checks signatures as the program does.
+pub fn recheck(envelope: &Envelope) -> Option<Result<(), String>> {
+    let verdict = reverify(PROVIDER.0.scheme(), &PROVIDER.1, envelope)?;
+    Some(verdict.map(|_| ()).map_err(|cause| format!("{cause:?}")))
+}
+
+/// What happened to a payment.
+#[derive(Clone, Debug)]
+pub enum What {
+    Created,
+    Captured(i64),
+    Refunded(i64),
+    Unreadable,
+}
+
+/// An event: of which payment, what, and when (seconds after [`START`]).
+#[derive(Clone, Debug)]
+pub struct Made {
+    pub payment: u32,
+    pub what: What,
+    pub happened: i64,
+    pub received: i64,
+}
+
+pub fn made(payment: u32, what: What, happened: i64, received: i64) -> Made {
+    Made { payment, what, happened, received }
+}
+
+pub fn key(payment: u32) -> EntityKey {
+    EntityKey::parse(&format!("stripe/payment/pi_{payment}")).unwrap()
+}
+
+pub fn at(seconds: i64) -> UnixNanos {
+    UnixNanos::from_seconds(START + seconds).unwrap()
+}
+
+fn envelope(made: &Made) -> Envelope {
+    let (provider, secrets) = &*PROVIDER;
+    let Made { payment, happened, .. } = made;
+    let created = START + happened;
+    let (kind, object) = match made.what {
+        What::Created => (
+            "payment_intent.created",
+            format!(
+                r#"{{"id":"pi_{payment}","object":"payment_intent","amount":100000,"amount_received":0,"currency":"eur"}}"#
+            ),
+        ),
+        What::Captured(amount) => (
+            "payment_intent.succeeded",
+            format!(
+                r#"{{"id":"pi_{payment}","object":"payment_intent","amount":100000,"amount_received":{amount},"currency":"eur"}}"#
+            ),
+        ),
+        What::Refunded(amount) => (
+            "charge.refunded",
+            format!(
+                r#"{{"id":"ch_{payment}","object":"charge","payment_intent":"pi_{payment}","amount":100000,"amount_captured":100000,"amount_refunded":{amount},"captured":true,"currency":"eur"}}"#
+            ),
+        ),
+        What::Unreadable => (
+            "payment_intent.succeeded",
+            format!(
+                r#"{{"id":"pi_{payment}","object":"payment_intent","amount":-5,"amount_received":-5,"currency":"eur"}}"#
+            ),
+        ),
+    };
+    let id = format!("evt_{payment}_{happened}_{kind}");
+    let body =
+        Bytes::from(format!(r#"{{"id":"{id}","type":"{kind}","created":{created},"data":{{"object":{object}}}}}"#));
+    let received_at = at(made.received);
+    let headers = sign(provider.scheme(), &"whsec_test".to_owned().into(), "", received_at, &body).unwrap();
+    let raw = RawRequest { headers: &headers, body: &body, received_at };
+    let verified = verify(provider.scheme(), secrets, raw).unwrap();
+    Envelope::seal(&verified, provider.identify(&SourceName::new("stripe").unwrap(), raw).remove(0))
+}
+
+pub fn shard_of(key: &EntityKey) -> Option<ShardId> {
+    let number: u32 = key.id().strip_prefix("pi_")?.parse().ok()?;
+    Some(ShardId::numbered(number % SHARDS))
+}
+
+/// The log's records by shard; positions count over all shards.
+pub fn log(events: &[Made]) -> BTreeMap<ShardId, Vec<Sequenced<Envelope>>> {
+    let mut log: BTreeMap<ShardId, Vec<_>> = BTreeMap::new();
+    for (number, made) in (1..).zip(events) {
+        let sequence = SequenceNumber::from_u64(number);
+        let record = Sequenced { sequence, arrived_at: at(made.received), value: envelope(made) };
+        log.entry(ShardId::numbered(made.payment % SHARDS)).or_default().push(record);
+    }
+    log
+}
+
+/// An archive in memory.
+#[derive(Default)]
+pub struct TestArchive(pub Mutex<BTreeMap<String, Bytes>>);
+
+impl TestArchive {
+    /// Chains the log in segments of at most `records` records, with complete manifests.
+    pub fn of(log: &BTreeMap<ShardId, Vec<Sequenced<Envelope>>>, records: usize) -> Self {
+        let archive = Self::default();
+        let mut manifests: BTreeMap<String, Manifest> = BTreeMap::new();
+        for (shard, log) in log {
+            let mut after = None;
+            for hour in log.chunk_by(|a, b| a.arrived_at.hour() == b.arrived_at.hour()) {
+                for cut in hour.chunks(records) {
+                    let place = SegmentPlace { stream: STREAM.into(), shard: shard.clone(), after: after.take() };
+                    let mut writer = SegmentWriter::new(place).unwrap();
+                    cut.iter().for_each(|record| writer.push(record).unwrap());
+                    let segment = writer.finish().unwrap();
+                    let summary = segment.summary();
+                    after =
+                        Some((summary.last.clone(), Link { key: summary.key.clone(), sha256: summary.sha256.clone() }));
+                    let mut of_hour = Manifest::empty(STREAM, &summary.hour);
+                    of_hour.complete = true;
+                    let (hour, watermark) = (summary.hour.clone(), Some(summary.last.clone()));
+                    archive.put(&summary.key, segment.bytes);
+                    let segments = vec![summary];
+                    let part = ShardManifest { shard: shard.clone(), watermark, archived_until: None, segments };
+                    of_hour.shards.push(part);
+                    manifests.entry(hour.clone()).or_insert_with(|| Manifest::empty(STREAM, &hour)).merge(of_hour);
+                }
+            }
+        }
+        for (hour, manifest) in manifests {
+            archive.put(&keys::manifest(STREAM, &hour), manifest.encode().unwrap().into());
+        }
+        archive
+    }
+
+    pub fn put(&self, key: &str, bytes: Bytes) {
+        self.0.lock().unwrap().insert(key.to_owned(), bytes);
+    }
+
+    pub fn take(&self, key: &str) -> Bytes {
+        self.0.lock().unwrap().remove(key).unwrap()
+    }
+
+    pub fn object(&self, key: &str) -> Bytes {
+        self.0.lock().unwrap()[key].clone()
+    }
+
+    pub fn segments(&self, shard: u32) -> Vec<String> {
+        let prefix = keys::segments_of_shard(STREAM, &ShardId::numbered(shard));
+        self.0.lock().unwrap().keys().filter(|key| key.starts_with(&prefix)).cloned().collect()
+    }
+}
+
+impl Archive for TestArchive {
+    async fn create(&self, _: &str, _: Bytes) -> Result<Created> {
+        Err(Error::internal("write to an archive that is only read"))
+    }
+
+    async fn replace(&self, _: &str, _: Bytes) -> Result<()> {
+        Err(Error::internal("write to an archive that is only read"))
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        Ok(self.0.lock().unwrap().get(key).cloned())
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        Ok(self.0.lock().unwrap().keys().filter(|key| key.starts_with(prefix)).cloned().collect())
+    }
+}
+
+/// The live state.
+#[derive(Default)]
+pub struct TestEntities {
+    pub records: Mutex<BTreeMap<EntityKey, EntityRecord>>,
+    pub checkpoints: HashMap<ShardId, SequenceNumber>,
+}
+
+impl TestEntities {
+    /// Folds the log, a record at a time.
+    pub fn of(log: &BTreeMap<ShardId, Vec<Sequenced<Envelope>>>) -> Self {
+        let sources = sources();
+        let mut entities = Self::default();
+        for (shard, records) in log {
+            for record in records {
+                entities.checkpoints.insert(shard.clone(), record.sequence.clone());
+                if let Reading::Event(incoming, _) = interpret(&sources, &record.value, &record.sequence) {
+                    let key = &record.value.event.entity;
+                    let mut live = entities.records.lock().unwrap();
+                    let before = live.remove(key);
+                    live.insert(key.clone(), apply(key, before, vec![incoming]).0);
+                }
+            }
+        }
+        entities
+    }
+
+    pub fn change(&self, payment: u32, change: impl FnOnce(&mut EntityRecord)) {
+        change(self.records.lock().unwrap().get_mut(&key(payment)).unwrap());
+    }
+}
+
+impl Entities for TestEntities {
+    async fn load(&self, _: &[EntityKey]) -> Result<Vec<Option<EntityRecord>>> {
+        Err(Error::internal("load from a state that is only listed"))
+    }
+
+    async fn commit(&self, _: Commit) -> Result<()> {
+        Err(Error::internal("write to a state that is only read"))
+    }
+
+    async fn checkpoint(&self, shard: &ShardId) -> Result<Option<SequenceNumber>> {
+        Ok(self.checkpoints.get(shard).cloned())
+    }
+
+    async fn list(&self, _: &EntityFilter, after: Option<&EntityKey>, limit: usize) -> Result<Vec<EntityRecord>> {
+        let records = self.records.lock().unwrap();
+        let after = records.iter().filter(|(key, _)| after.is_none_or(|after| *key > after));
+        Ok(after.take(limit).map(|(_, record)| record.clone()).collect())
+    }
+}
+
+/// What replay is given.
+pub fn input(sources: &Sources) -> Input<'_> {
+    Input { stream: STREAM, sources, recheck: Some(&recheck) }
+}

@@ -1,0 +1,144 @@
+//! What [`verify`](crate::verify) found, for people and programs.
+
+use std::collections::BTreeMap;
+
+use ledgerline_domain::ids::EntityKey;
+use ledgerline_domain::money;
+use serde::Serialize;
+
+use crate::chain::ChainReport;
+use crate::rebuild::{Counts, Signatures};
+
+/// Most entities kept by name in each list; further ones are counted.
+pub const NAMED_MAX: usize = 1000;
+
+/// Live state against the archive.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Entities that the archive's events are about.
+    pub entities: u64,
+    /// Live entities compared and found equal, byte for byte.
+    pub equal: u64,
+    /// What became of the archived records.
+    pub counts: Counts,
+    /// Live entities with events that the archive does not hold yet; compared without them.
+    pub ahead: u64,
+    /// Live entities all of whose events are newer than the archive: nothing to compare.
+    pub not_yet_archived: u64,
+    /// Archived entities whose events the processor has not come to yet.
+    pub not_yet_folded: u64,
+    /// How many live entities differ from the archive.
+    pub drift_total: u64,
+    /// The first [`NAMED_MAX`] of them.
+    pub drift: Vec<Drift>,
+    /// How many archived entities have no live record.
+    pub missing_in_live_total: u64,
+    /// The first [`NAMED_MAX`] of them.
+    pub missing_in_live: Vec<EntityKey>,
+    /// How many live entities the archive should hold and does not.
+    pub missing_in_archive_total: u64,
+    /// The first [`NAMED_MAX`] of them.
+    pub missing_in_archive: Vec<EntityKey>,
+    /// What all the differences come to, by currency and figure; zero sums are left out.
+    pub money: Vec<MoneyDifference>,
+    /// The archive itself.
+    pub chain: ChainReport,
+    /// The signatures, if they were checked.
+    pub signatures: Option<Signatures>,
+}
+
+/// An entity whose live record is not what its archived events fold to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Drift {
+    /// The entity.
+    pub entity: EntityKey,
+    /// What differs, in words.
+    pub words: Vec<String>,
+    /// What differs in money.
+    pub money: Vec<MoneyDifference>,
+}
+
+/// A figure that differs. Amounts are minor units of the currency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MoneyDifference {
+    /// ISO 4217 code, or empty when no event named one.
+    pub currency: String,
+    /// `captured`, `refunded` and so on.
+    pub figure: &'static str,
+    /// What the live state says.
+    pub live: i128,
+    /// What the archive says.
+    pub archive: i128,
+    /// The live figure above (below: negative) the archive's.
+    pub difference: i128,
+}
+
+impl MoneyDifference {
+    pub(crate) fn new(currency: &str, figure: &'static str, live: i128, archive: i128) -> Self {
+        Self { currency: currency.to_owned(), figure, live, archive, difference: live - archive }
+    }
+
+    /// `captured: live 12.50 EUR, archive 10.00 EUR`.
+    pub fn in_words(&self) -> String {
+        let text = |minor| money::format(minor, &self.currency);
+        format!("{}: live {}, archive {}", self.figure, text(self.live), text(self.archive))
+    }
+}
+
+impl Report {
+    /// Whether archive and live state agree, the chain is whole, and no signature is bad.
+    pub fn is_clean(&self) -> bool {
+        self.drift_total == 0
+            && self.missing_in_live_total == 0
+            && self.missing_in_archive_total == 0
+            && self.chain.is_clean()
+            && self.signatures.as_ref().is_none_or(|s| s.bad_total == 0)
+    }
+
+    pub(crate) fn note_drift(&mut self, drift: Drift) {
+        self.drift_total += 1;
+        self.add_money(&drift.money);
+        if self.drift.len() < NAMED_MAX {
+            self.drift.push(drift);
+        }
+    }
+
+    pub(crate) fn note_missing_in_live(&mut self, entity: EntityKey, money: &[MoneyDifference]) {
+        self.missing_in_live_total += 1;
+        self.add_money(money);
+        if self.missing_in_live.len() < NAMED_MAX {
+            self.missing_in_live.push(entity);
+        }
+    }
+
+    pub(crate) fn note_missing_in_archive(&mut self, entity: EntityKey, money: &[MoneyDifference]) {
+        self.missing_in_archive_total += 1;
+        self.add_money(money);
+        if self.missing_in_archive.len() < NAMED_MAX {
+            self.missing_in_archive.push(entity);
+        }
+    }
+
+    fn add_money(&mut self, differences: &[MoneyDifference]) {
+        for new in differences {
+            match self.money.iter_mut().find(|m| m.currency == new.currency && m.figure == new.figure) {
+                Some(sum) => {
+                    sum.live += new.live;
+                    sum.archive += new.archive;
+                    sum.difference += new.difference;
+                }
+                None => self.money.push(new.clone()),
+            }
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> Self {
+        self.money.retain(|sum| sum.difference != 0);
+        self.money.sort_by(|a, b| a.currency.cmp(&b.currency).then(a.figure.cmp(b.figure)));
+        self.missing_in_live.sort_unstable();
+        self
+    }
+}
+
+/// Figures of a payment by name, in minor units, with their currency; empty for a document.
+pub(crate) type Figures = BTreeMap<&'static str, i128>;

@@ -1,0 +1,91 @@
+//! Proves the live state: folds the archive and compares, entity by entity, byte for byte (I8).
+//!
+//! It may run beside a working processor and archiver. The live state may be ahead of the archive
+//! or behind it; each entity is compared at the latest position that both have reached, and what
+//! only one can have by now is counted, not called drift.
+
+use std::collections::HashMap;
+
+use ledgerline_domain::Result;
+use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
+use ledgerline_domain::ports::{Archive, Entities, EntityFilter};
+use ledgerline_domain::record::EntityRecord;
+
+use crate::chain::OnProgress;
+use crate::compare::{Verdict, compare, money};
+use crate::rebuild::{Folded, Input, Rebuilt, rebuild};
+use crate::report::Report;
+
+/// Live records per page.
+const PAGE_RECORDS: usize = 500;
+
+/// Says in which shard an entity's events lie.
+pub type ShardOf<'a> = &'a (dyn Fn(&EntityKey) -> Option<ShardId> + Send + Sync);
+
+/// Folds the archive and compares with the live state.
+///
+/// `shard_of` decides whether an entity that only the live state has should be archived by now;
+/// where it does not know, the entity counts as not yet archived.
+pub async fn verify<A: Archive, E: Entities>(
+    archive: &A,
+    entities: &E,
+    input: &Input<'_>,
+    shard_of: ShardOf<'_>,
+    on_progress: OnProgress<'_>,
+) -> Result<Report> {
+    let rebuilt = rebuild(archive, input, on_progress).await?;
+    let mut folded = HashMap::new();
+    for chain in &rebuilt.chain.shards {
+        // Read before the records: everything up to here is in them.
+        if let Some(checkpoint) = entities.checkpoint(&chain.shard).await? {
+            folded.insert(chain.shard.clone(), checkpoint);
+        }
+    }
+    let Rebuilt { mut records, counts, signatures, chain } = rebuilt;
+    let mut report = Report { entities: records.len() as u64, counts, signatures, chain, ..Report::default() };
+    let mut after: Option<EntityKey> = None;
+    loop {
+        let page = entities.list(&EntityFilter::default(), after.as_ref(), PAGE_RECORDS).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.key.clone());
+        for live in &page {
+            match records.remove(&live.key) {
+                Some(archived) => both(&mut report, live, &archived, folded.get(&archived.shard)),
+                None => only_live(&mut report, live, shard_of),
+            }
+        }
+    }
+    for (key, archived) in records {
+        only_archived(&mut report, key, &archived, folded.get(&archived.shard));
+    }
+    Ok(report.finish())
+}
+
+fn both(report: &mut Report, live: &EntityRecord, archived: &Folded, folded: Option<&SequenceNumber>) {
+    let through = report.chain.through(&archived.shard).unwrap_or(&archived.record.through).clone();
+    report.ahead += u64::from(live.through > through);
+    match compare(live, &archived.record, &through, folded) {
+        Verdict::Equal => report.equal += 1,
+        Verdict::Differs(drift) => report.note_drift(drift),
+    }
+}
+
+fn only_live(report: &mut Report, live: &EntityRecord, shard_of: ShardOf<'_>) {
+    let through = shard_of(&live.key).and_then(|shard| report.chain.through(&shard).cloned());
+    let oldest = live.entries.iter().map(|entry| &entry.delivery.sequence).min().unwrap_or(&live.through);
+    if through.is_some_and(|through| *oldest <= through) {
+        report.note_missing_in_archive(live.key.clone(), &money(Some(live), None));
+    } else {
+        report.not_yet_archived += 1;
+    }
+}
+
+fn only_archived(report: &mut Report, key: EntityKey, archived: &Folded, folded: Option<&SequenceNumber>) {
+    let record = &archived.record;
+    let oldest = record.entries.iter().map(|entry| &entry.delivery.sequence).min().unwrap_or(&record.through);
+    if folded.is_some_and(|folded| oldest <= folded) {
+        report.note_missing_in_live(key, &money(None, Some(record)));
+    } else {
+        report.not_yet_folded += 1;
+    }
+}
