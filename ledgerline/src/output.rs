@@ -103,7 +103,8 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-fn ended(error: std::io::Error) -> Outcome<()> {
+/// What an error of the sink means for the command.
+pub fn ended(error: std::io::Error) -> Outcome<()> {
     match error.kind() {
         ErrorKind::BrokenPipe => Err(Failure::new(Exit::Ok, "")),
         _ => Err(Failure::failed(format!("write to standard output: {error}"))),

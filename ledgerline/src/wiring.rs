@@ -9,13 +9,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions, EmbeddedReader};
+use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions, EmbeddedReader, EmbeddedStore, LocalArchive};
+use ledgerline_adapters::partition;
 use ledgerline_domain::Result;
-use ledgerline_domain::ids::{SequenceNumber, ShardId};
+use ledgerline_domain::envelope::Envelope;
+use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
 use ledgerline_domain::ports::{Entities as _, Log as _};
 use ledgerline_ingest::{Door, Hooks, RateLimit, Source};
 use ledgerline_processor::apply::{self, ApplySettings, Progress};
-use ledgerline_processor::archiver::{self, ArchiverProgress, ArchiverSettings};
+use ledgerline_processor::archiver::{self, ArchiverProgress, ArchiverSettings, STREAM_DEFAULT};
+use ledgerline_replay::chain::OnProgress;
+use ledgerline_replay::rebuild::{Input, Recheck};
+use ledgerline_replay::report::Report;
+use ledgerline_replay::verify;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -57,11 +63,6 @@ impl Machine {
     pub async fn open_without_secrets(loaded: &Loaded) -> Outcome<Embedded> {
         let options = EmbeddedOptions { shards: loaded.settings.shards, ..EmbeddedOptions::default() };
         Ok(Embedded::open(&loaded.settings.data, options).await?)
-    }
-
-    /// The settings.
-    pub fn loaded(&self) -> &Loaded {
-        &self.loaded
     }
 
     /// Receives webhooks on `listener`.
@@ -151,6 +152,12 @@ impl Machine {
         })
     }
 
+    /// What folds this machine's archive again; signatures are checked too.
+    pub fn replay(&self) -> Replay<'_> {
+        let shards = u32::try_from(self.data.log.shards().len()).unwrap_or(u32::MAX);
+        Replay { loaded: &self.loaded, secrets: Some(&self.secrets), shards }
+    }
+
     /// Position of the newest record of each shard that has one.
     pub async fn tips(&self) -> Outcome<Vec<(ShardId, SequenceNumber)>> {
         let mut tips = Vec::new();
@@ -177,6 +184,39 @@ impl Machine {
         let archived = self.archived.positions();
         let tips = self.tips().await?;
         Ok(tips.iter().all(|(shard, tip)| archived.get(shard).is_some_and(|done| done >= tip)))
+    }
+}
+
+/// The archive folded again, with the providers of the settings.
+#[derive(Clone, Copy)]
+pub struct Replay<'a> {
+    /// The settings.
+    pub loaded: &'a Loaded,
+    /// Checks every archived signature again, if given.
+    pub secrets: Option<&'a SourceSecrets>,
+    /// Shards of the log.
+    pub shards: u32,
+}
+
+impl Replay<'_> {
+    /// What is read, and how.
+    pub fn input<'b>(&'b self, recheck: Option<Recheck<'b>>) -> Input<'b> {
+        Input { stream: STREAM_DEFAULT, sources: &self.loaded.sources, recheck }
+    }
+
+    /// Folds the archive and compares with the live state.
+    pub async fn verify(
+        &self,
+        archive: &LocalArchive,
+        store: &EmbeddedStore,
+        on_progress: OnProgress<'_>,
+    ) -> Outcome<Report> {
+        let recheck = |envelope: &Envelope| {
+            self.secrets.and_then(|secrets| crate::commands::replay::recheck(self.loaded, secrets, envelope))
+        };
+        let input = self.input(self.secrets.is_some().then_some(&recheck));
+        let shard_of = |key: &EntityKey| Some(ShardId::numbered(partition::shard_index(key, self.shards)));
+        Ok(verify::verify(archive, store, &input, &shard_of, on_progress).await?)
     }
 }
 

@@ -4,6 +4,7 @@ pub mod check;
 pub mod list;
 pub mod load;
 pub mod quarantine;
+pub mod replay;
 pub mod send;
 pub mod serve;
 pub mod show;
@@ -33,7 +34,7 @@ pub async fn run(cli: Cli, out: &mut Output) -> Outcome {
         Command::Show(args) => show::run(&load()?, &args, out).await,
         Command::List(args) => list::run(&load()?, &args, out).await,
         Command::Quarantine(command) => quarantine::run(&load()?, &command, out).await,
-        Command::Replay(_) => Ok(crate::exit::Exit::Failed),
+        Command::Replay(command) => replay::run(&load()?, &command, out).await,
         Command::Load(args) => load::run(&load()?, &args, out).await,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledgerline_domain::record::{EntityRecord, State};
+use ledgerline_replay::report::Report;
 
 use super::deliver::Tally;
 use super::plan::{Kind, Plan};
@@ -181,4 +182,53 @@ fn parked(plan: &Plan, quarantined: usize) -> Check {
         vec![format!("the quarantine holds {quarantined} items, should be {wanted}")]
     };
     Check::new(format!("all {wanted} unreadable or contradicting events are in quarantine, none was dropped"), faults)
+}
+
+/// Checks what a replay of the archive found.
+pub fn check_replay(report: &Report, tally: &Tally, is_archived: bool) -> Vec<Check> {
+    let mut archive = Vec::new();
+    let (records, accepted) = (report.counts.records, tally.accepted());
+    if records < accepted || records > accepted + tally.tried_again {
+        archive.push(format!("{accepted} requests were accepted, {records} are archived"));
+    }
+    if !is_archived || report.not_yet_archived > 0 || report.ahead > 0 {
+        archive.push("the end of the log is not archived".into());
+    }
+    archive.extend(report.chain.faults.iter().map(|fault| format!("{}: {}", fault.key, fault.words)));
+
+    let mut state: Vec<String> =
+        report.drift.iter().map(|drift| format!("{}: {}", drift.entity, drift.words.join("; "))).collect();
+    state.extend(report.missing_in_live.iter().map(|key| format!("{key} is archived and not in the state")));
+    state.extend(report.missing_in_archive.iter().map(|key| format!("{key} is in the state and not archived")));
+    if report.equal != report.entities {
+        state.push(format!("{} of {} entities were compared and equal", report.equal, report.entities));
+    }
+
+    let signatures = report.signatures.clone().unwrap_or_default();
+    let mut unsigned: Vec<String> =
+        signatures.bad.iter().map(|bad| format!("{}:{}: {}", bad.shard, bad.sequence, bad.reason)).collect();
+    if signatures.good != records {
+        unsigned.push(format!("{} of {records} signatures fit", signatures.good));
+    }
+    vec![
+        Check::new(
+            format!(
+                "the archive is an unbroken chain: {} in {}, each naming its predecessor's digest",
+                words::count(records, "signed original", "signed originals"),
+                words::count(report.chain.segments(), "segment", "segments")
+            ),
+            archive,
+        ),
+        Check::new(
+            format!(
+                "replay: folding the archive again gives the same {} entities, byte for byte",
+                words::thousands(report.entities)
+            ),
+            state,
+        ),
+        Check::new(
+            format!("all {} archived originals still carry a signature that fits", words::thousands(signatures.good)),
+            unsigned,
+        ),
+    ]
 }

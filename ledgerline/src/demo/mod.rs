@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use ledgerline_domain::ports::{Entities as _, EntityFilter, Quarantine as _};
 use ledgerline_domain::record::EntityRecord;
+use ledgerline_replay::chain::Progress;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::net::TcpListener;
@@ -152,8 +153,16 @@ async fn settled(machine: &Machine, processor: &Task) -> Outcome<()> {
 
 /// Replays the archive and checks chain, state and signatures.
 async fn prove(machine: &Machine, tally: &Tally) -> Outcome<Vec<Check>> {
-    let _ = (machine, tally);
-    Ok(Vec::new())
+    let bar = output::bar("replaying the archive", Some(0));
+    let mut tell = |now: Progress| {
+        bar.set_length(now.segments_total);
+        bar.set_position(now.segments);
+    };
+    let data = &machine.data;
+    let is_archived = machine.is_archived().await?;
+    let report = machine.replay().verify(&data.archive, &data.store, &mut tell).await?;
+    bar.finish_and_clear();
+    Ok(checks::check_replay(&report, tally, is_archived))
 }
 
 async fn all_records(machine: &Machine) -> Outcome<Vec<EntityRecord>> {
