@@ -1,5 +1,7 @@
 //! Every adapter through one suite: what holds for the reference in memory holds on disk.
 
+#![expect(clippy::expect_used, reason = "without a data directory there is no test")]
+
 use std::sync::Arc;
 
 use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions, LogOptions};

@@ -9,7 +9,10 @@
 //! [`ErrorKind::Data`](ledgerline_domain::ErrorKind::Data): a file is damaged or was released.
 
 mod frame;
+mod gathering;
 mod options;
+#[cfg(test)]
+mod property_tests;
 mod queue;
 mod recover;
 #[cfg(test)]

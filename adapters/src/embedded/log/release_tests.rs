@@ -4,11 +4,9 @@ use std::fs;
 
 use ledgerline_domain::ErrorKind;
 
-use super::tests::{open, read_all, record, small};
+use super::tests::{ALL, open, read_all, record, small};
 use super::*;
 use crate::partition::shard_index;
-
-const ALL: ReadLimit = ReadLimit { records_max: usize::MAX, bytes_max: usize::MAX, wait: std::time::Duration::ZERO };
 
 fn id_in(shard: u32) -> usize {
     (0..).find(|id| shard_index(&record(*id, "").key, 2) == shard).unwrap()

@@ -35,7 +35,7 @@ pub(crate) const HEADER_BYTES: usize = 4096;
 const MAGIC: &[u8; 8] = b"LDGRLOG1";
 const VERSION: u32 = 1;
 const SHARDS_AT: usize = 36;
-/// Zeros are written in pieces of this size, each synced, so that a running log's syncs stay short.
+/// Zeros are written in pieces of this size.
 const ZERO_BYTES: usize = 1024 * 1024;
 /// At least this far apart are the places that a segment remembers.
 const MARK_BYTES: u64 = 256 * 1024;
@@ -177,8 +177,17 @@ impl Fields<'_> {
 
 const _: () = assert!(SHARDS_AT + 16 * (crate::embedded::SHARDS_MAX as usize) <= HEADER_BYTES - 4);
 
+/// How the zeros of a new file reach the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// All at once: somebody waits for the file.
+    AtOnce,
+    /// Piece by piece, so that the syncs of a log that is being written stay short.
+    Gently,
+}
+
 /// Writes a file of zeros, ready to become a segment. On an error nothing is left behind.
-pub(crate) fn prepare(path: &Path, bytes: u64, hook: Option<&DiskHook>) -> Result<()> {
+pub(crate) fn prepare(path: &Path, bytes: u64, pace: Pace, hook: Option<&DiskHook>) -> Result<()> {
     let fill = || -> io::Result<()> {
         DiskHook::ask(hook, DiskStep::Create)?;
         let file = File::create(path)?;
@@ -192,7 +201,9 @@ pub(crate) fn prepare(path: &Path, bytes: u64, hook: Option<&DiskHook>) -> Resul
         while offset < bytes {
             let piece = usize::try_from(bytes - offset).unwrap_or(ZERO_BYTES).min(ZERO_BYTES);
             file.write_all_at(zeros.get(..piece).unwrap_or_default(), offset)?;
-            file.sync_data()?;
+            if pace == Pace::Gently {
+                file.sync_data()?;
+            }
             offset += piece as u64;
         }
         file.sync_all()

@@ -8,14 +8,13 @@ use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use ledgerline_domain::ErrorKind;
-use proptest::prelude::*;
 
 use super::frame::{Frame, HEADER_BYTES};
 use super::*;
 use crate::clock::SystemClock;
 
 const NOW: Duration = Duration::ZERO;
-const ALL: ReadLimit = ReadLimit { records_max: usize::MAX, bytes_max: usize::MAX, wait: NOW };
+pub(super) const ALL: ReadLimit = ReadLimit { records_max: usize::MAX, bytes_max: usize::MAX, wait: NOW };
 
 pub(super) fn small() -> LogOptions {
     LogOptions { segment_bytes: 64 * 1024, ..LogOptions::default() }
@@ -47,7 +46,7 @@ async fn texts(log: &EmbeddedLog) -> Vec<String> {
     all.into_iter().map(|(_, data)| String::from_utf8(data.to_vec()).unwrap()).collect()
 }
 
-async fn append(log: &EmbeddedLog, text: &str) -> u64 {
+pub(super) async fn append(log: &EmbeddedLog, text: &str) -> u64 {
     let places = log.append(vec![record(1, text.to_owned())]).await.unwrap();
     places[0].sequence.to_u64().unwrap()
 }
@@ -57,7 +56,7 @@ fn only_segment(dir: &Path) -> PathBuf {
 }
 
 /// Offsets of the frames in the first segment.
-fn frames(dir: &Path) -> Vec<(usize, Frame)> {
+pub(super) fn frames(dir: &Path) -> Vec<(usize, Frame)> {
     let bytes = fs::read(only_segment(dir)).unwrap();
     let mut at = segment::HEADER_BYTES;
     let mut found = Vec::new();
@@ -68,7 +67,7 @@ fn frames(dir: &Path) -> Vec<(usize, Frame)> {
     found
 }
 
-fn edit(dir: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn edit(dir: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs::read(only_segment(dir)).unwrap();
     change(&mut bytes);
     fs::write(only_segment(dir), bytes).unwrap();
@@ -311,73 +310,4 @@ async fn many_callers_share_few_syncs_and_keep_their_order() {
         }
     }
     assert_eq!(seen, 64 * 40);
-}
-
-/// What a test does to a log.
-#[derive(Clone, Debug)]
-enum Step {
-    Append(Vec<(usize, usize)>),
-    Read(u32, usize, usize),
-    Reopen,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        6 => prop::collection::vec((0..20_usize, 0..3000_usize), 1..12).prop_map(Step::Append),
-        6 => (0..3_u32, 1..20_usize, 1..9000_usize).prop_map(|(s, r, b)| Step::Read(s, r, b)),
-        1 => Just(Step::Reopen),
-    ];
-    prop::collection::vec(step, 1..60)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
-
-    /// Readers that go on where they stopped, through memory, files and restarts, see exactly what
-    /// was appended, and `behind` is exact.
-    #[test]
-    fn reads_what_was_appended(steps in steps(), tail in prop_oneof![Just(0_usize), Just(5000), Just(1_000_000)]) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let dir = tempfile::tempdir().unwrap();
-            let options = || LogOptions { tail_bytes_max: tail, ..small() };
-            let mut log = open(dir.path(), 3, options()).unwrap();
-            let mut model: Vec<Vec<(SequenceNumber, Bytes)>> = vec![Vec::new(); 3];
-            let mut readers: Vec<usize> = vec![0; 3];
-            for (n, step) in steps.into_iter().enumerate() {
-                match step {
-                    Step::Append(sizes) => {
-                        let data = |size: usize| Bytes::from(vec![n as u8 ^ size as u8; size]);
-                        let records: Vec<_> = sizes.iter().map(|(id, size)| record(*id, data(*size))).collect();
-                        for (place, record) in log.append(records.clone()).await.unwrap().into_iter().zip(records) {
-                            let shard = log.shards().iter().position(|s| *s == place.shard).unwrap();
-                            model[shard].push((place.sequence, record.data));
-                        }
-                    }
-                    Step::Read(shard, records_max, bytes_max) => {
-                        let (all, at) = (&model[shard as usize], &mut readers[shard as usize]);
-                        let after = at.checked_sub(1).map(|last| all[last].0.clone());
-                        let limit = ReadLimit { records_max, bytes_max, wait: NOW };
-                        let batch = log.read(&ShardId::numbered(shard), after.as_ref(), limit).await.unwrap();
-                        let given: Vec<_> = batch.records.into_iter().map(|r| (r.sequence, r.value)).collect();
-                        assert_eq!(given.is_empty(), *at == all.len());
-                        assert_eq!(given, all[*at..*at + given.len()]);
-                        assert!(given.len() <= records_max);
-                        assert!(given.len() <= 1 || given.iter().map(|g| g.1.len()).sum::<usize>() <= bytes_max);
-                        *at += given.len();
-                        assert_eq!(batch.behind, (all.len() - *at) as u64);
-                    }
-                    Step::Reopen => {
-                        drop(log);
-                        log = open(dir.path(), 3, options()).unwrap();
-                    }
-                }
-            }
-            for (shard, all) in (0..).zip(&model) {
-                let tip = log.tip(&ShardId::numbered(shard)).await.unwrap();
-                assert_eq!(tip.as_ref(), all.last().map(|last| &last.0));
-                assert_eq!(read_all(&log, shard, ALL).await.len(), all.len());
-            }
-        });
-    }
 }

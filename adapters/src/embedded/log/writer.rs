@@ -1,9 +1,6 @@
 //! The one thread that writes the log: take what waits, write it in one go, sync once, answer all.
 //!
-//! How long it gathers follows from what it saw: the appends of the last batch and those that came
-//! while it was synced are the callers that are about; when as many wait again, or a millisecond
-//! has passed, or nobody came for a quarter of one, the batch is closed. One caller alone never
-//! waits for another.
+//! How long it gathers follows from what it saw ([`Gathering`]). One caller alone never waits for another.
 //!
 //! After a failed write or sync nobody can know what is on the disk, and a second sync that
 //! succeeds proves nothing. So the log then takes nothing more until the process starts again and
@@ -15,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use bytes::Bytes;
 use ledgerline_domain::ids::SequenceNumber;
@@ -23,9 +21,10 @@ use ledgerline_domain::{Error, ErrorKind, Result};
 
 use super::Shared;
 use super::frame::Frame;
+use super::gathering::Gathering;
 use super::options::{DiskHook, DiskStep};
 use super::queue::Batch;
-use super::segment::{Before, HEADER_BYTES, Segment, prepare};
+use super::segment::{Before, HEADER_BYTES, Pace, Segment, prepare};
 use super::view::Block;
 use crate::embedded::files::{file_error, remove_file};
 
@@ -62,16 +61,15 @@ impl Writer {
     /// Works until the queue is closed or the disk fails.
     pub fn run(mut self) {
         let farewell = Farewell(self.shared.clone());
-        let mut expected = 1;
-        while let Some(batch) = farewell.0.queue.take(expected, farewell.0.options.gather_max) {
+        let mut gathering = Gathering::new(farewell.0.options.gather_max);
+        while let Some(batch) = farewell.0.queue.take(gathering.expected, gathering.longest()) {
             let (jobs, records, bytes) = (batch.jobs.len(), batch.records, batch.bytes);
             let go_on = self.write(batch);
             let waiting = farewell.0.queue.done(records, bytes);
             if !go_on {
                 break;
             }
-            // Follows upwards at once, downwards by an eighth.
-            expected = (jobs + waiting).max(expected - expected.div_ceil(8));
+            gathering.note(jobs, waiting, Instant::now());
             self.prepare_ahead();
         }
         if let Some(prepared) = self.prepared.take() {
@@ -187,7 +185,7 @@ impl Writer {
         let ahead = self.prepared.take().and_then(|thread| thread.join().ok());
         if !matches!(ahead, Some(Ok(()))) {
             let options = &self.shared.options;
-            prepare(&self.dir.join(PREPARED_NAME), options.segment_bytes, options.hook.as_ref())?;
+            prepare(&self.dir.join(PREPARED_NAME), options.segment_bytes, Pace::AtOnce, options.hook.as_ref())?;
         }
         Ok(())
     }
@@ -208,7 +206,7 @@ impl Writer {
         if self.prepared.is_none() && self.offset > bytes / 2 {
             let path = self.dir.join(PREPARED_NAME);
             let hook = self.shared.options.hook.clone();
-            let work = move || prepare(&path, bytes, hook.as_ref());
+            let work = move || prepare(&path, bytes, Pace::Gently, hook.as_ref());
             // Without a thread the segment is made when it is needed.
             self.prepared = std::thread::Builder::new().name("ledgerline-segment".into()).spawn(work).ok();
         }
@@ -223,7 +221,7 @@ pub(crate) fn first_segment(
     hook: Option<&DiskHook>,
 ) -> Result<Segment> {
     let prepared = dir.join(PREPARED_NAME);
-    prepare(&prepared, bytes, hook)?;
+    prepare(&prepared, bytes, Pace::AtOnce, hook)?;
     let segment = Segment::new(dir, 1, 0, vec![Before::default(); shards]);
     segment.create(dir, &prepared)?;
     Ok(segment)
