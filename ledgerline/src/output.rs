@@ -75,6 +75,11 @@ impl Output {
         Ok(())
     }
 
+    /// A sentence of running text, indented by two and wrapped at [`WIDTH`].
+    pub fn say(&mut self, sentence: &str) -> Outcome<()> {
+        wrapped(sentence, WIDTH - 2).iter().try_for_each(|line| self.line(format!("  {line}")))
+    }
+
     /// The sink itself, for writers that stream.
     pub fn sink(&mut self) -> &mut (dyn Write + Send) {
         &mut *self.sink

@@ -282,3 +282,48 @@ fn the_demonstration_proves_itself_and_its_data_can_be_looked_at() {
     let first = all.first().unwrap()["entity"].as_str().unwrap();
     assert!(with(&["show", first]).contains("Why it is so"));
 }
+
+#[test]
+fn damage_to_the_archive_is_found_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    expect(folder, 0, &["demo", "--payments", "40", "--data", "kept"]);
+    let verify = ["--config", "kept/ledgerline.toml", "replay", "verify", "--signatures", "--json"];
+    let clean: Value = serde_json::from_str(&expect(folder, 0, &verify)).unwrap();
+    assert!(clean["equal"] == clean["entities"] && clean["signatures"]["bad_total"] == 0);
+    let exported = expect(folder, 0, &["--config", "kept/ledgerline.toml", "replay", "export", "--format", "csv"]);
+    assert_eq!(exported.lines().count(), 41, "a heading and 40 payments");
+    let none = ["--config", "kept/ledgerline.toml", "replay", "export", "--known-at", "2020-01-01T00:00:00Z"];
+    assert_eq!(expect(folder, 0, &none), "");
+
+    let shard = folder.join("kept/data/archive/segments/main/shard-0001");
+    let segment = std::fs::read_dir(&shard).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    *bytes.get_mut(middle).unwrap() ^= 1;
+    std::fs::remove_file(&segment).unwrap();
+    std::fs::write(&segment, &bytes).unwrap();
+    let said = expect(folder, 3, &["--config", "kept/ledgerline.toml", "replay", "verify"]);
+    assert!(said.contains("faults of the archive") && said.contains("shard-0001"), "{said}");
+    let said = expect(folder, 3, &["--config", "kept/ledgerline.toml", "replay", "export"]);
+    assert!(said.contains("not whole"), "{said}");
+}
+
+#[test]
+fn verify_works_beside_a_running_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    settings(folder);
+    let server = Server::start(folder);
+    let url = format!("{}/webhooks/shop", server.url);
+    let load = ["load", "--source", "shop", "--url", &url, "--seconds", "3", "--connections", "4", "--rate", "500"];
+    let mut load = command(folder, &load).stdout(Stdio::null()).spawn().unwrap();
+    for _ in 0..6 {
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        expect(folder, 0, &["replay", "verify", "--json"]);
+    }
+    assert!(load.wait().unwrap().success());
+    server.stop();
+    let report: Value = serde_json::from_str(&expect(folder, 0, &["replay", "verify", "--json"])).unwrap();
+    assert!(report["equal"] == report["entities"] && report["equal"].as_u64().unwrap() > 10, "{report}");
+}

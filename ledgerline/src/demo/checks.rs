@@ -232,3 +232,7 @@ pub fn check_replay(report: &Report, tally: &Tally, is_archived: bool) -> Vec<Ch
         ),
     ]
 }
+
+#[cfg(test)]
+#[path = "checks_tests.rs"]
+mod tests;

@@ -92,13 +92,13 @@ pub fn opening(plan: &Plan, args: &DemoArgs, out: &mut Output) -> Outcome<()> {
     }
     out.table(&table, 2)?;
     out.gap()?;
-    out.bullet(" ", &format!("Seed {}: the same seed tells the same story.", args.seed))
+    out.say(&format!("Seed {}: the same seed tells the same story.", args.seed))
 }
 
 /// What was sent and what was answered.
 pub fn deliveries(story: &Story<'_>, out: &mut Output) -> Outcome<()> {
     heading(out, "2. What arrived at the door")?;
-    out.bullet(" ", "In random order, a fifth of it twice, with hostile and broken requests in between.")?;
+    out.say("In random order, a fifth of it twice, with hostile and broken requests in between.")?;
     out.gap()?;
     let mut table = output::table(&[">requests", "what", ">answer", "what became of it"]);
     for ((kind, status), count) in &story.tally.answers {
@@ -117,20 +117,14 @@ pub fn deliveries(story: &Story<'_>, out: &mut Output) -> Outcome<()> {
             .iter()
             .map(|(cause, n)| format!("{} {}", words::thousands(*n), cause_in_words(cause)))
             .collect();
-        out.line(format!(
-            "  The caller of a refused request never learns why; the metrics do: {}.",
-            causes.join(", ")
-        ))?;
+        out.say(&format!("The caller of a refused request never learns why; the metrics do: {}.", causes.join(", ")))?;
     }
-    out.bullet(
-        " ",
-        &format!(
-            "After {} requests the processor was killed without warning and started again from what it had stored.",
-            words::thousands(story.killed_at as u64)
-        ),
-    )?;
+    out.say(&format!(
+        "After {} requests the processor was killed without warning and started again from what it had stored.",
+        words::thousands(story.killed_at as u64)
+    ))?;
     let seconds = story.took.as_secs_f64();
-    out.bullet(" ", &format!("{} requests in {seconds:.1} s.", words::thousands(story.tally.total())))
+    out.say(&format!("{} requests in {seconds:.1} s.", words::thousands(story.tally.total())))
 }
 
 fn cause_in_words(cause: &str) -> String {
@@ -167,7 +161,7 @@ pub fn behind_the_door(story: &Story<'_>, out: &mut Output) -> Outcome<()> {
     let odd: Vec<&EntityRecord> = story.records.iter().filter(|r| r.needs_attention()).collect();
     if !odd.is_empty() {
         out.gap()?;
-        out.bullet(" ", "Somebody should look at:")?;
+        out.say("Somebody should look at:")?;
         for record in odd.iter().take(ATTENTION_MAX) {
             out.bullet("•", &format!("{}: {}", record.key, list::attention(record)))?;
         }
@@ -269,8 +263,8 @@ pub fn proof(checks: &[Check], took: Duration, out: &mut Output) -> Outcome<bool
     let failed = checks.iter().filter(|check| !check.holds).count();
     out.gap()?;
     match failed {
-        0 => out.bullet(" ", &format!("All {} checks hold. {:.1} s in all.", checks.len(), took.as_secs_f64()))?,
-        n => out.bullet(" ", &format!("{n} of {} checks do NOT hold: this is a bug in Ledgerline.", checks.len()))?,
+        0 => out.say(&format!("All {} checks hold. {:.1} s in all.", checks.len(), took.as_secs_f64()))?,
+        n => out.say(&format!("{n} of {} checks do NOT hold: this is a bug in Ledgerline.", checks.len()))?,
     }
     Ok(failed == 0)
 }
