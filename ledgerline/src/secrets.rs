@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::ports::Secrets;
-use ledgerline_domain::signature::{Scheme, SecretSet};
+use ledgerline_domain::signature::{Scheme, SecretSet, reverify};
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -139,6 +140,18 @@ impl SourceSecrets {
             sources.push((source.clone(), scheme));
         }
         Ok(Self { sources, sets: RwLock::new(sets) })
+    }
+
+    /// Checks an archived signature with today's secrets and schemes; `None` for a part of a request,
+    /// which its original covers.
+    pub fn recheck(&self, envelope: &Envelope) -> Option<Result<(), String>> {
+        let name = envelope.source();
+        let scheme = self.sources.iter().find(|(source, _)| source.name.as_str() == name);
+        let (Some((_, scheme)), Some(set)) = (scheme, self.secrets(name)) else {
+            return Some(Err(format!("the source {name} is not configured any more")));
+        };
+        let checked = reverify(scheme, &set, envelope)?;
+        Some(checked.map(|_| ()).map_err(|cause| format!("{} by today's secrets", cause.as_str())))
     }
 
     /// Reads one source's secrets again.

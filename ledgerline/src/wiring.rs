@@ -211,9 +211,7 @@ impl Replay<'_> {
         store: &EmbeddedStore,
         on_progress: OnProgress<'_>,
     ) -> Outcome<Report> {
-        let recheck = |envelope: &Envelope| {
-            self.secrets.and_then(|secrets| crate::commands::replay::recheck(self.loaded, secrets, envelope))
-        };
+        let recheck = |envelope: &Envelope| self.secrets.and_then(|secrets| secrets.recheck(envelope));
         let input = self.input(self.secrets.is_some().then_some(&recheck));
         let shard_of = |key: &EntityKey| Some(ShardId::numbered(partition::shard_index(key, self.shards)));
         Ok(verify::verify(archive, store, &input, &shard_of, on_progress).await?)

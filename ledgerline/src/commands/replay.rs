@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use ledgerline_domain::signature::reverify;
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_replay::chain::Progress;
 use ledgerline_replay::export::{Cut, Row, write_adjustments_csv, write_csv, write_jsonl};
@@ -56,7 +55,7 @@ async fn verify(loaded: &Loaded, signatures: bool, json: bool, out: &mut Output)
     let secrets = if signatures { Some(SourceSecrets::read(loaded)?) } else { None };
     let (bar, mut tell) = progress("segments folded");
     let replay = Replay { loaded, secrets: secrets.as_ref(), shards: reader.format.log_shards };
-    let report = replay.verify(&*reader.archive, &*reader.store, &mut tell).await?;
+    let report = replay.verify(&reader.archive, &reader.store, &mut tell).await?;
     bar.finish_and_clear();
     if json {
         out.json_pretty(&report)?;
@@ -163,20 +162,4 @@ async fn export(loaded: &Loaded, cut: Cut, adjustments: bool, format: Format, ou
     };
     let written = written.and_then(|()| std::io::Write::flush(&mut sink));
     written.map(|()| Exit::Ok).or_else(|error| output::ended(error).map(|()| Exit::Ok))
-}
-
-/// Checks an archived signature with today's secrets and schemes.
-pub fn recheck(
-    loaded: &Loaded,
-    secrets: &SourceSecrets,
-    envelope: &ledgerline_domain::envelope::Envelope,
-) -> Option<Result<(), String>> {
-    use ledgerline_domain::ports::Secrets as _;
-    let name = envelope.source();
-    let scheme = loaded.source(name).and_then(|source| loaded.scheme(source));
-    let (Ok(scheme), Some(set)) = (scheme, secrets.secrets(name)) else {
-        return Some(Err(format!("the source {name} is not configured any more")));
-    };
-    let checked = reverify(&scheme, &set, envelope)?;
-    Some(checked.map(|_| ()).map_err(|cause| format!("{} by today's secrets", cause.as_str())))
 }
