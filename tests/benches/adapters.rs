@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p ledgerline-tests --bench adapters`
 
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "a benchmark prints, and ends when something is wrong")]
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

@@ -9,8 +9,8 @@
 //! | `archive/` | archive objects as files |
 //!
 //! [`Embedded::open`] is for the one process that serves; [`EmbeddedReader::open`] reads state and
-//! archive beside it. [`ErrorKind::Invalid`](ledgerline_domain::ErrorKind::Invalid) at opening means
-//! that somebody has to choose or stop something, [`ErrorKind::Data`](ledgerline_domain::ErrorKind::Data)
+//! archive beside it. [`ErrorKind::Invalid`] at opening means
+//! that somebody has to choose or stop something, [`ErrorKind::Data`]
 //! that files are damaged, missing or newer than this program.
 
 mod archive;
