@@ -24,7 +24,8 @@ const EVENTS: usize = 300_000;
 const ROUNDS: usize = 5;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let bodies: Vec<Bytes> = (0..EVENTS).map(|n| Bytes::from(body(n))).collect();
     let (mut limits, mut ours) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
@@ -36,7 +37,10 @@ fn main() {
     }
     let (limit, figure) = (median(limits), median(ours));
     println!("limit: parse + dedupe + fold by hand   {limit:>10.0} events/s");
-    println!("catch-up of a backlog                  {figure:>10.0} events/s   {:.2} of the limit (goal 0.30)", figure / limit);
+    println!(
+        "catch-up of a backlog                  {figure:>10.0} events/s   {:.2} of the limit (goal 0.30)",
+        figure / limit
+    );
 }
 
 async fn catch_up(bodies: &[Bytes]) -> f64 {

@@ -44,7 +44,9 @@ fn main() {
     for _ in 0..ROUNDS {
         figures[0].push(rate(&|| parse_and_fold(bodies.iter().map(|b| b.as_ref())).0));
         figures[1].push(rate(&|| encoded.iter().filter_map(|e| Envelope::decode(e).ok()).count()));
-        figures[2].push(rate(&|| sealed.iter().filter(|e| provider.interpret(&e.event.event_type, "payment", &e.event.body).is_ok()).count()));
+        figures[2].push(rate(&|| {
+            sealed.iter().filter(|e| provider.interpret(&e.event.event_type, "payment", &e.event.body).is_ok()).count()
+        }));
         figures[3].push(rate(&|| fold(&sources, sealed.iter().cloned())));
         figures[4].push(rate(&|| fold(&sources, encoded.iter().filter_map(|e| Envelope::decode(e).ok()))));
     }
@@ -79,7 +81,7 @@ fn fold(sources: &Sources, envelopes: impl Iterator<Item = Envelope>) -> usize {
         if let Reading::Event(event, _) = interpret(sources, &envelope, &SequenceNumber::from_u64(n)) {
             groups.entry(envelope.event.entity).or_default().push(event);
         }
-        if n as usize % BATCH == 0 {
+        if (n as usize).is_multiple_of(BATCH) {
             entities = flush(&mut groups);
         }
     }

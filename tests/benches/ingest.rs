@@ -24,8 +24,11 @@ fn main() {
     let arguments: Vec<usize> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
     let of = |at: usize, default: usize| arguments.get(at).copied().unwrap_or(default);
     let (connections, seconds, rounds) = (of(0, 128), of(1, 8), of(2, 5));
-    let mut figures: Vec<(&str, Vec<Round>)> =
-        vec![("ingest limit: axum + HMAC + 4 fields", vec![]), ("ledgerline serve --role ingest", vec![]), ("ledgerline serve, all roles", vec![])];
+    let mut figures: Vec<(&str, Vec<Round>)> = vec![
+        ("ingest limit: axum + HMAC + 4 fields", vec![]),
+        ("ledgerline serve --role ingest", vec![]),
+        ("ledgerline serve, all roles", vec![]),
+    ];
     for _ in 0..rounds {
         for (name, rounds) in &mut figures {
             let dir = tempfile::tempdir().expect("a directory");
@@ -39,7 +42,18 @@ fn main() {
             let before = cpu_us(&server);
             let settings = served.settings.to_string_lossy().into_owned();
             let (seconds, connections) = (seconds.to_string(), connections.to_string());
-            let load = ["--config", &settings, "load", "--source", "shop", "--seconds", &seconds, "--connections", &connections, "--json"];
+            let load = [
+                "--config",
+                &settings,
+                "load",
+                "--source",
+                "shop",
+                "--seconds",
+                &seconds,
+                "--connections",
+                &connections,
+                "--json",
+            ];
             let out = pinned_command(1, PROGRAM, &load).output().expect("the load runs");
             let report: serde_json::Value = serde_json::from_slice(&out.stdout)
                 .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&out.stderr)));
@@ -70,7 +84,8 @@ fn main() {
 
 fn serve(served: &Served, arguments: &[&str]) -> Child {
     let settings = served.settings.to_string_lossy().into_owned();
-    let all: Vec<&str> = ["--config", &settings, "--log", "error"].into_iter().chain(arguments.iter().copied()).collect();
+    let all: Vec<&str> =
+        ["--config", &settings, "--log", "error"].into_iter().chain(arguments.iter().copied()).collect();
     pinned(0, PROGRAM, &all)
 }
 

@@ -51,7 +51,11 @@ impl Served {
     /// # Panics
     /// When the program cannot be started.
     pub fn start(&mut self) {
-        let log = std::fs::File::options().create(true).append(true).open(self.settings.with_file_name("serve.log")).expect("a log file");
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.settings.with_file_name("serve.log"))
+            .expect("a log file");
         self.child = Some(self.command(&["serve"]).stdout(Stdio::null()).stderr(log).spawn().expect("it starts"));
     }
 

@@ -88,7 +88,8 @@ pub fn lifecycles() -> Vec<Lifecycle> {
         let folder = index.parent().unwrap_or(&dir).to_owned();
         let text = std::fs::read_to_string(&index).unwrap_or_default();
         let Ok(read) = serde_json::from_str::<Index>(&text) else { continue };
-        let bodies = read.order.iter().filter_map(|p| std::fs::read(folder.join(&p.file)).ok()).map(Into::into).collect();
+        let bodies =
+            read.order.iter().filter_map(|p| std::fs::read(folder.join(&p.file)).ok()).map(Into::into).collect();
         let name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         found.push(Lifecycle { name, bodies, final_status: read.final_status });
     }

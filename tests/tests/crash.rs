@@ -89,7 +89,8 @@ fn i1_acknowledged_is_kept_through_fifty_kills() {
         (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(BTreeSet::new())), Arc::new(AtomicBool::new(false)));
     let callers: Vec<_> = (0..CALLERS)
         .map(|_| {
-            let (address, next, acknowledged, stop) = (served.address.clone(), next.clone(), acknowledged.clone(), stop.clone());
+            let (address, next, acknowledged, stop) =
+                (served.address.clone(), next.clone(), acknowledged.clone(), stop.clone());
             std::thread::spawn(move || call(&address, &next, &acknowledged, &stop))
         })
         .collect();

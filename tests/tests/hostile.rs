@@ -70,7 +70,9 @@ async fn i9_one_bad_event_stops_nobody() {
     let settings = Settings::default();
     let too_large = settings.body_bytes_max + 1;
     let stack = start(&dir, settings).await;
-    let event = |inside: &str| format!(r#"{{"id":"evt_x","type":"charge.succeeded","created":1,"data":{{"object":{inside}}}}}"#);
+    let event = |inside: &str| {
+        format!(r#"{{"id":"evt_x","type":"charge.succeeded","created":1,"data":{{"object":{inside}}}}}"#)
+    };
     let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
     let nines = "9".repeat(5000);
     let mut parked = 0;
@@ -84,7 +86,11 @@ async fn i9_one_bad_event_stops_nobody() {
         ("a time that is none", br#"{"id":"e","type":"t","created":1e999}"#.to_vec(), 202),
         ("an id of 5 000 digits", event(&format!(r#"{{"id":{nines}}}"#)).into_bytes(), 202),
         // Readable at the door, unreadable behind the log: acknowledged, then parked.
-        ("a huge amount", event(&format!(r#"{{"id":"ch_1","paid":true,"amount":{nines},"currency":"eur"}}"#)).into_bytes(), 200),
+        (
+            "a huge amount",
+            event(&format!(r#"{{"id":"ch_1","paid":true,"amount":{nines},"currency":"eur"}}"#)).into_bytes(),
+            200,
+        ),
         ("too large", vec![b' '; too_large], 413),
     ] {
         let bad = Bytes::from(bad);
@@ -117,7 +123,8 @@ async fn i11_a_flood_is_turned_back_and_loses_nothing_acknowledged() {
     // A small house: 8 requests at once.
     let settings = Settings { in_flight_max: 8, ..Settings::default() };
     let stack = Arc::new(start(&dir, settings).await);
-    let (accepted, refused, next) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (accepted, refused, next) =
+        (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..64 {
         let (stack, accepted, refused, next) = (stack.clone(), accepted.clone(), refused.clone(), next.clone());

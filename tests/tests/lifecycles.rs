@@ -87,9 +87,19 @@ fn any_delivery_ends_in_the_state_that_the_stream_itself_shows() {
         for (object, status) in &stream.final_status {
             // A charge is part of its intent's payment, which is compared as a whole.
             let Some(record) = plain.values().find(|r| r.key.id() == object) else { continue };
-            assert!(agrees(record, status), "{}: {object} is {:?}, the stream ends at {status:?}", stream.name, record.status());
+            assert!(
+                agrees(record, status),
+                "{}: {object} is {:?}, the stream ends at {status:?}",
+                stream.name,
+                record.status()
+            );
             compared += 1;
         }
-        println!("{}: {} events, {} entities, {PERMUTATIONS} permutations, {compared} final states agree", stream.name, events.len(), plain.len());
+        println!(
+            "{}: {} events, {} entities, {PERMUTATIONS} permutations, {compared} final states agree",
+            stream.name,
+            events.len(),
+            plain.len()
+        );
     }
 }

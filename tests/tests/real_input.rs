@@ -33,7 +33,8 @@ id = ["header:x-github-delivery"]
 
 /// The time that a vector's headers are signed for, to judge vectors that ask for no age check.
 fn signed_time(vector: &Vector) -> i64 {
-    let header = |name: &str| vector.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str());
+    let header =
+        |name: &str| vector.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str());
     let stripe = header("stripe-signature").and_then(|v| v.split(',').find_map(|part| part.strip_prefix("t=")));
     let standard = header("webhook-timestamp").or_else(|| header("svix-timestamp"));
     stripe.or(standard).and_then(|t| t.parse().ok()).unwrap_or(1_700_000_000)
@@ -98,7 +99,9 @@ async fn every_vector_is_judged_as_expected() {
         stack.stop().await;
     }
     for (provider, (valid, invalid, skipped)) in table {
-        println!("{provider}: {valid} accepted, {invalid} refused, {skipped} of a later scheme skipped; all as expected");
+        println!(
+            "{provider}: {valid} accepted, {invalid} refused, {skipped} of a later scheme skipped; all as expected"
+        );
     }
 }
 
@@ -115,7 +118,8 @@ async fn every_stripe_payload_is_acknowledged_and_folded_or_quarantined() {
         }
         // One source per folder: ids start again in every one.
         let folder = file.parent().and_then(|p| p.strip_prefix(&dir).ok()).map(|p| p.to_string_lossy().to_lowercase());
-        let source: String = folder.unwrap_or_default().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let source: String =
+            folder.unwrap_or_default().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let source: String = source.chars().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect();
         let source = source.trim_start_matches('-').to_owned();
         groups.entry(source).or_default().push(std::fs::read(&file).expect("a payload").into());

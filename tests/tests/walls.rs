@@ -34,7 +34,9 @@ fn edges() -> BTreeMap<String, BTreeSet<String>> {
 fn who_may_import_whom() {
     let edges = edges();
     let inner: BTreeSet<&str> = edges.keys().map(String::as_str).collect();
-    let of = |name: &str| -> BTreeSet<&str> { edges[name].iter().map(String::as_str).filter(|d| inner.contains(d)).collect() };
+    let of = |name: &str| -> BTreeSet<&str> {
+        edges[name].iter().map(String::as_str).filter(|d| inner.contains(d)).collect()
+    };
     assert_eq!(of("ledgerline-domain"), BTreeSet::new(), "domain imports nobody");
     for room in ["ledgerline-adapters", "ledgerline-ingest", "ledgerline-processor", "ledgerline-replay"] {
         assert_eq!(of(room), BTreeSet::from(["ledgerline-domain"]), "{room} imports domain alone");
@@ -57,7 +59,16 @@ fn the_domain_is_pure() {
     // that nobody reads is a drawing of a wall.
     for file in sources(&root().join("domain/src")) {
         let text = std::fs::read_to_string(&file).expect("a source file");
-        for banned in ["SystemTime", "Instant::now", "Timestamp::now", "std::fs", "std::net", "std::thread", "std::env", "tokio::"] {
+        for banned in [
+            "SystemTime",
+            "Instant::now",
+            "Timestamp::now",
+            "std::fs",
+            "std::net",
+            "std::thread",
+            "std::env",
+            "tokio::",
+        ] {
             assert!(!text.contains(banned), "{} speaks of {banned}", file.display());
         }
     }

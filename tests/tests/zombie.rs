@@ -46,7 +46,14 @@ async fn i10_several_workers_on_every_shard_give_the_state_of_one() {
     };
     let (stop, stopped) = watch::channel(false);
     let start = || {
-        let work = (log.clone(), store.clone(), sources.clone(), settings.clone(), Arc::new(Progress::default()), stopped.clone());
+        let work = (
+            log.clone(),
+            store.clone(),
+            sources.clone(),
+            settings.clone(),
+            Arc::new(Progress::default()),
+            stopped.clone(),
+        );
         tokio::spawn(apply::run(work.0, work.1, work.2, work.3, work.4, work.5))
     };
     let mut workers: Vec<_> = (0..WORKERS).map(|_| start()).collect();
