@@ -89,3 +89,7 @@ pub async fn requests(data: Arc<Embedded>, sources: Arc<Sources>) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "housekeeping_tests.rs"]
+mod tests;

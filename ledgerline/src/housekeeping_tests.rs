@@ -1,0 +1,63 @@
+//! The log forgets what is archived and folded, and nothing else.
+
+use bytes::Bytes;
+use ledgerline_adapters::embedded::{EmbeddedOptions, LogOptions};
+use ledgerline_domain::envelope::Envelope;
+use ledgerline_domain::ids::SourceName;
+use ledgerline_domain::ports::{Clock as _, Commit, Entities as _, LogRecord};
+use ledgerline_domain::provider::Provider;
+use ledgerline_domain::request::RawRequest;
+use ledgerline_domain::signature::{SecretSet, sign, verify};
+
+use super::*;
+
+/// A signed event of the built-in provider `generic`, as the door would append it.
+fn record(n: usize) -> LogRecord {
+    let provider = Provider::built_in("generic").unwrap();
+    let source = SourceName::new("shop").unwrap();
+    let padding = "x".repeat(4_000);
+    let body = format!(r#"{{"id":"e{n}","type":"payment.created","payment":"p{n}","sequence":1,"note":"{padding}"}}"#);
+    let (body, received_at) = (Bytes::from(body), SystemClock.now());
+    let headers = sign(provider.scheme(), &"whsec_x".into(), "", received_at, &body).unwrap();
+    let secrets = SecretSet::new(provider.scheme(), ["whsec_x".into()]).unwrap();
+    let raw = RawRequest { headers: &headers, body: &body, received_at };
+    let verified = verify(provider.scheme(), &secrets, raw).unwrap();
+    let envelope = Envelope::seal(&verified, provider.identify(&source, raw).remove(0));
+    LogRecord { key: envelope.event.entity.clone(), data: envelope.encode().into() }
+}
+
+#[tokio::test]
+async fn the_log_forgets_only_what_is_archived_and_folded() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = LogOptions { segment_bytes: 64 * 1024, ..LogOptions::default() };
+    let data = Embedded::open(folder.path(), EmbeddedOptions { shards: Some(1), log }).await.unwrap();
+    let appended = data.log.append((0..100).map(record).collect()).await;
+    // One append is one unit: it must not be larger than a segment.
+    assert!(appended.is_err());
+    let mut last = None;
+    for n in 0..100 {
+        last = data.log.append(vec![record(n)]).await.unwrap().pop();
+    }
+    let last = last.unwrap();
+    let before = data.log.stats().segments;
+    assert!(before > 4, "{before} segments");
+    let archived: Positions = [(last.shard.clone(), last.sequence.clone())].into();
+    let mut released = Positions::new();
+
+    // Archived, but nothing is folded.
+    release_once(&data, &archived, &mut released).await.unwrap();
+    assert_eq!((data.log.stats().segments, released.len()), (before, 0));
+
+    // Folded to the end, but archived only at the beginning.
+    let checkpoint = last.sequence.clone();
+    let commit = Commit { shard: last.shard.clone(), checkpoint, writes: Vec::new(), parked: Vec::new() };
+    data.store.commit(commit).await.unwrap();
+    let first = ledgerline_domain::ids::SequenceNumber::from_u64(1);
+    release_once(&data, &[(last.shard.clone(), first.clone())].into(), &mut released).await.unwrap();
+    assert_eq!((data.log.stats().segments, released.get(&last.shard)), (before, Some(&first)));
+
+    // Both: all but the segment in use goes.
+    release_once(&data, &archived, &mut released).await.unwrap();
+    assert!(data.log.stats().segments <= 2, "{} segments", data.log.stats().segments);
+    assert_eq!(released, archived);
+}
