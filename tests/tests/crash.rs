@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use ledgerline_adapters::embedded::EmbeddedReader;
 use ledgerline_domain::ports::{Archive, Entities, EntityFilter};
 use ledgerline_domain::provider::Provider;
@@ -141,7 +140,7 @@ async fn find(served: &Served) -> (BTreeMap<String, u32>, BTreeMap<String, u32>)
         if !key.ends_with(".parquet") {
             continue;
         }
-        let segment = SegmentReader::open(Bytes::from(object)).expect("a segment");
+        let segment = SegmentReader::open(object).expect("a segment");
         for row in segment.rows() {
             *archived.entry(row.expect("a row").value.event.id.to_string()).or_default() += 1;
         }

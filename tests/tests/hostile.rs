@@ -42,7 +42,7 @@ async fn i2_nothing_unverified_passes() {
     let truncated = good.slice(..good.len() - 1);
     let headers = signed(&good, NOW);
     let mut longer = headers.clone();
-    longer[0].1.insert_str(0, "x");
+    longer[0].1.insert(0, 'x');
     let mut empty = headers.clone();
     empty[0].1.clear();
     for (what, headers, body, wanted) in [
