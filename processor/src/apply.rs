@@ -243,8 +243,11 @@ impl<L: Log, E: Entities> Worker<L, E> {
     /// Records of the batch's entities: from the cache, the rest from the store.
     async fn load(&mut self, batch: &Batch) -> Result<Vec<Option<EntityRecord>>> {
         let mut records: Vec<Option<EntityRecord>> = batch.keys().iter().map(|key| self.cache.take(key)).collect();
-        let (places, missing): (Vec<_>, Vec<_>) =
-            (0..).zip(batch.keys()).filter(|(at, _)| records.get(*at).is_some_and(Option::is_none)).map(|(at, key)| (at, key.clone())).unzip();
+        let (places, missing): (Vec<_>, Vec<_>) = (0..)
+            .zip(batch.keys())
+            .filter(|(at, _)| records.get(*at).is_some_and(Option::is_none))
+            .map(|(at, key)| (at, key.clone()))
+            .unzip();
         if !missing.is_empty() {
             for (at, record) in places.into_iter().zip(self.entities.load(&missing).await?) {
                 if let Some(place) = records.get_mut(at) {
