@@ -16,7 +16,7 @@ const EXIT_CODES: &str = "Exit codes:
   6  not now: the server did not answer, or the store is busy; try again";
 
 const EXAMPLES: &str = "Examples:
-  ledgerline demo                                     see everything work, in a folder that is thrown away
+  ledgerline demo                                     see everything work
   ledgerline check --example > ledgerline.toml        a settings file to start from
   ledgerline serve                                    receive webhooks
   ledgerline send --source stripe-eu payloads/        sign and post files to it
@@ -123,7 +123,7 @@ pub struct ServeArgs {
 Examples:
   ledgerline send --source stripe-eu event.json
   ledgerline send --source stripe-eu payloads/ --shuffle --duplicate 0.2 --seed 7
-  ledgerline send --source stripe-eu payloads/ --url http://10.0.0.5:8080/webhooks/stripe-eu --rate 100")]
+  ledgerline send --source stripe-eu payloads/ --rate 100 --url http://host:8080/webhooks/s")]
 pub struct SendArgs {
     /// Files, or folders whose files are sent in name order
     #[arg(required = true, value_name = "PATH")]
