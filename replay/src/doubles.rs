@@ -1,6 +1,7 @@
 //! A world for tests: events, the archive that holds them, and the live state folded from them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use bytes::Bytes;
@@ -248,8 +249,8 @@ impl Entities for TestEntities {
 
     async fn list(&self, _: &EntityFilter, after: Option<&EntityKey>, limit: usize) -> Result<Vec<EntityRecord>> {
         let records = self.records.lock().unwrap();
-        let after = records.iter().filter(|(key, _)| after.is_none_or(|after| *key > after));
-        Ok(after.take(limit).map(|(_, record)| record.clone()).collect())
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        Ok(records.range((from, Bound::Unbounded)).take(limit).map(|(_, record)| record.clone()).collect())
     }
 }
 

@@ -167,7 +167,8 @@ pub async fn rebuild<A: Archive>(archive: &A, input: &Input<'_>, on_progress: On
         if let Some(before) = shard.replace(here.clone()).filter(|before| *before != here) {
             rebuilt.fold(&before, &mut groups);
         }
-        for row in segment.rows() {
+        let rows = if input.recheck.is_some() { segment.rows() } else { segment.rows_without_evidence() };
+        for row in rows {
             let row = match row {
                 Ok(row) => row,
                 Err(error) => {

@@ -58,8 +58,19 @@ impl SegmentReader {
     /// rise from `start` to `last`, that all are of the hour and that none is missing; the first
     /// error is the last item.
     pub fn rows(&self) -> Rows {
+        self.scan(true)
+    }
+
+    /// The same for a fold, which needs no evidence: key id, content type and signature headers
+    /// are not read and are empty in the envelopes.
+    pub fn rows_without_evidence(&self) -> Rows {
+        self.scan(false)
+    }
+
+    fn scan(&self, evidence: bool) -> Rows {
         Rows {
             segment: self.clone(),
+            evidence,
             group: 0,
             cursor: None,
             batch: Vec::new().into_iter(),
@@ -94,7 +105,7 @@ impl SegmentReader {
                 if places.is_empty() {
                     continue;
                 }
-                let mut cursor = Cursor::open(&self.object, group)?;
+                let mut cursor = Cursor::open(&self.object, group, true)?;
                 let mut at = 0;
                 for place in places {
                     cursor.skip(place - at)?;
@@ -132,6 +143,7 @@ impl std::fmt::Debug for SegmentReader {
 /// A scan of a segment.
 pub struct Rows {
     segment: SegmentReader,
+    evidence: bool,
     group: usize,
     cursor: Option<Cursor>,
     batch: IntoIter<Sequenced<Envelope>>,
@@ -150,7 +162,7 @@ impl Rows {
                     None => return Ok(Vec::new()),
                     Some(group) => {
                         self.group += 1;
-                        self.cursor.insert(Cursor::open(&self.segment.object, group)?)
+                        self.cursor.insert(Cursor::open(&self.segment.object, group, self.evidence)?)
                     }
                 },
             };

@@ -33,18 +33,33 @@ pub(super) struct Cursor {
     received_at: Time,
     order_class: Typed<ByteArrayType>,
     order_value: Typed<Int64Type>,
-    key_id: Typed<ByteArrayType>,
-    content_type: Typed<ByteArrayType>,
     request_digest: Typed<ByteArrayType>,
     request_index: Typed<Int32Type>,
     unreadable: Typed<ByteArrayType>,
-    signature_headers: Plain,
+    evidence: Option<Evidence>,
     body: Plain,
 }
 
+/// The columns that say how a request was verified; a fold does without them.
+struct Evidence {
+    key_id: Typed<ByteArrayType>,
+    content_type: Typed<ByteArrayType>,
+    signature_headers: Plain,
+}
+
+/// How a row was verified.
+#[derive(Default)]
+struct Verification {
+    key_id: CompactString,
+    content_type: CompactString,
+    signature_headers: String,
+}
+
 impl Cursor {
-    /// Before the first row.
-    pub(super) fn open(object: &Arc<Bytes>, group: &RowGroupMetaData) -> Result<Self> {
+    /// Before the first row. Without `evidence`, key id, content type and signature headers are not
+    /// read and stay empty.
+    pub(super) fn open(object: &Arc<Bytes>, group: &RowGroupMetaData, evidence: bool) -> Result<Self> {
+        let evidence = evidence.then(|| Evidence::open(object, group)).transpose()?;
         let time = |micros, nanos| Ok(Time { micros: long(object, group, micros)?, nanos: int(object, group, nanos)? });
         Ok(Self {
             left: rows(group)?,
@@ -57,12 +72,10 @@ impl Cursor {
             received_at: time(schema::RECEIVED_AT, schema::RECEIVED_AT_NS)?,
             order_class: words(object, group, schema::ORDER_CLASS)?,
             order_value: long(object, group, schema::ORDER_VALUE)?,
-            key_id: words(object, group, schema::KEY_ID)?,
-            content_type: words(object, group, schema::CONTENT_TYPE)?,
             request_digest: words(object, group, schema::REQUEST_DIGEST)?,
             request_index: int(object, group, schema::REQUEST_INDEX)?,
             unreadable: words(object, group, schema::UNREADABLE)?,
-            signature_headers: plain(object, group, schema::SIGNATURE_HEADERS)?,
+            evidence,
             body: plain(object, group, schema::BODY)?,
         })
     }
@@ -75,20 +88,14 @@ impl Cursor {
     /// Passes over `count` rows.
     pub(super) fn skip(&mut self, count: usize) -> Result<()> {
         self.left = self.left.checked_sub(count).ok_or_else(damaged)?;
-        for column in
-            [&mut self.sequence, &mut self.entity, &mut self.event_id, &mut self.signature_headers, &mut self.body]
-        {
+        for column in [&mut self.sequence, &mut self.entity, &mut self.event_id, &mut self.body] {
             column.skip(count)?;
         }
-        for column in [
-            &mut self.event_type,
-            &mut self.order_class,
-            &mut self.key_id,
-            &mut self.content_type,
-            &mut self.request_digest,
-            &mut self.unreadable,
-        ] {
+        for column in [&mut self.event_type, &mut self.order_class, &mut self.request_digest, &mut self.unreadable] {
             column.skip(count)?;
+        }
+        if let Some(evidence) = &mut self.evidence {
+            evidence.skip(count)?;
         }
         for column in [&mut self.arrived_at, &mut self.occurred_at, &mut self.received_at] {
             column.micros.skip(count)?;
@@ -113,13 +120,13 @@ impl Cursor {
         let mut received_at = self.received_at.read(count)?;
         let mut order_class = self.order_class.read(count)?;
         let mut order_value = self.order_value.read(count)?;
-        let mut key_id = self.key_id.read(count)?;
-        let mut content_type = self.content_type.read(count)?;
         let mut request_digest = self.request_digest.read(count)?;
         let mut request_index = self.request_index.read(count)?;
         let mut unreadable = self.unreadable.read(count)?;
-        let mut headers =
-            self.signature_headers.read(count, |page, at| utf8(&page[at]).map(str::to_owned))?.into_iter();
+        let mut evidence = match &mut self.evidence {
+            Some(evidence) => Some(evidence.read(count)?.into_iter()),
+            None => None,
+        };
         let mut body = self.body.read(count, |page, at| Ok(page.slice(at)))?.into_iter();
         let mut rows = Vec::with_capacity(count);
         for _ in 0..count {
@@ -143,17 +150,43 @@ impl Cursor {
                 part,
                 unreadable: unreadable.maybe()?.map(|u| utf8(u.data()).map(str::to_owned)).transpose()?,
             };
-            let value = Envelope::restore(
-                event,
-                received_at.maybe()?.ok_or_else(damaged)?,
-                text(content_type.value()?.data())?,
-                text(key_id.value()?.data())?,
-                headers.next().ok_or_else(damaged)?,
-            );
+            let Verification { key_id, content_type, signature_headers } = match &mut evidence {
+                Some(evidence) => evidence.next().ok_or_else(damaged)?,
+                None => Verification::default(),
+            };
+            let received_at = received_at.maybe()?.ok_or_else(damaged)?;
+            let value = Envelope::restore(event, received_at, content_type, key_id, signature_headers);
             let sequence = sequence.next().ok_or_else(damaged)?;
             rows.push(Sequenced { sequence, arrived_at: arrived_at.maybe()?.ok_or_else(damaged)?, value });
         }
         Ok(rows)
+    }
+}
+
+impl Evidence {
+    fn open(object: &Arc<Bytes>, group: &RowGroupMetaData) -> Result<Self> {
+        Ok(Self {
+            key_id: words(object, group, schema::KEY_ID)?,
+            content_type: words(object, group, schema::CONTENT_TYPE)?,
+            signature_headers: plain(object, group, schema::SIGNATURE_HEADERS)?,
+        })
+    }
+
+    fn skip(&mut self, count: usize) -> Result<()> {
+        self.key_id.skip(count)?;
+        self.content_type.skip(count)?;
+        self.signature_headers.skip(count)
+    }
+
+    fn read(&mut self, count: usize) -> Result<Vec<Verification>> {
+        let (mut key_id, mut content_type) = (self.key_id.read(count)?, self.content_type.read(count)?);
+        self.signature_headers.read(count, |page, at| {
+            Ok(Verification {
+                key_id: text(key_id.value()?.data())?,
+                content_type: text(content_type.value()?.data())?,
+                signature_headers: utf8(&page[at])?.to_owned(),
+            })
+        })
     }
 }
 

@@ -83,6 +83,10 @@ fn many_rows_over_pages_and_row_groups_come_back() {
     let records = many(20_000);
     let segment = written(None, &records);
     assert_eq!(read(&segment.bytes).unwrap(), records);
+    let bare: Vec<_> =
+        SegmentReader::open(segment.bytes).unwrap().rows_without_evidence().map(Result::unwrap).collect();
+    assert!(bare.iter().all(|row| row.value.signature_headers.is_empty() && row.value.key_id.is_empty()));
+    assert!(bare.iter().zip(&records).all(|(a, b)| a.sequence == b.sequence && a.value.event == b.value.event));
 }
 
 #[test]
