@@ -64,7 +64,7 @@ async fn catch_up(bodies: &[Bytes]) -> f64 {
         data.log.clone(),
         data.store.clone(),
         Arc::new(sources),
-        ApplySettings::default(),
+        settings(),
         progress.clone(),
         stopped,
     ));
@@ -79,4 +79,11 @@ async fn catch_up(bodies: &[Bytes]) -> f64 {
     running.await.expect("no panic").expect("a good end");
     assert_eq!(progress.counts().appended, bodies.len() as u64);
     rate
+}
+
+/// The defaults; the first argument is another number of records per batch.
+fn settings() -> ApplySettings {
+    let records = std::env::args().skip(1).find_map(|a| a.parse().ok());
+    let default = ApplySettings::default();
+    ApplySettings { batch_records_max: records.unwrap_or(default.batch_records_max), ..default }
 }
