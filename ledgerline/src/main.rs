@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// Records, envelopes and facts are many small pieces; measured in `docs/benchmarks.md`.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     ledgerline::main()
 }

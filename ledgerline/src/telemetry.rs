@@ -39,6 +39,19 @@ pub fn count() {
     });
 }
 
+/// How often durations are summed up; between two times each is kept by itself.
+const UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Sums up for ever what was counted, so that memory stays flat where nobody asks for the metrics.
+pub async fn upkeep() {
+    loop {
+        tokio::time::sleep(UPKEEP).await;
+        if let Some(handle) = METRICS.get() {
+            handle.run_upkeep();
+        }
+    }
+}
+
 /// Everything counted so far, as Prometheus text.
 pub fn metrics_text() -> String {
     let Some(handle) = METRICS.get() else { return String::new() };

@@ -128,6 +128,17 @@ impl Machine {
         })
     }
 
+    /// Sums up metrics.
+    pub fn metrics_upkeep(&self) -> Task {
+        Task::spawn("upkeep of the metrics", |stop| async move {
+            tokio::select! {
+                () = telemetry::upkeep() => {}
+                () = wait_for(stop) => {}
+            }
+            Ok(())
+        })
+    }
+
     /// Looks at secret files for changes.
     pub fn secrets_watch(&self) -> Task {
         let secrets = self.secrets.clone();

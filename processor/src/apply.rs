@@ -40,10 +40,10 @@ pub struct ApplySettings {
 impl Default for ApplySettings {
     fn default() -> Self {
         Self {
-            batch_records_max: 4096,
-            batch_bytes_max: 8 * 1024 * 1024,
+            batch_records_max: 2048,
+            batch_bytes_max: 2 * 1024 * 1024,
             wait: Duration::from_millis(500),
-            cache_records: 2048,
+            cache_records: 1024,
             backoff: (Duration::from_millis(20), Duration::from_secs(5)),
             conflicts_max: 16,
         }

@@ -18,9 +18,6 @@ use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_tests::limits::median;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const ROUNDS: usize = 5;
 const RECORD_BYTES: usize = 1500;
 const AT: UnixNanos = UnixNanos::from_nanos(1_790_000_000_000_000_000);

@@ -17,9 +17,6 @@ use ledgerline_tests::limits::{median, parse_and_fold};
 use ledgerline_tests::sealed::seal;
 use tokio::sync::watch;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const EVENTS: usize = 300_000;
 const ROUNDS: usize = 5;
 

@@ -18,9 +18,6 @@ use ledgerline_tests::bodies::body;
 use ledgerline_tests::limits::{median, parse_and_fold};
 use ledgerline_tests::sealed::seal;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const EVENTS: usize = 200_000;
 const BATCH: usize = 4096;
 const ROUNDS: usize = 5;

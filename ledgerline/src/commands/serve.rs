@@ -44,6 +44,7 @@ pub async fn run(mut loaded: Loaded, args: &ServeArgs) -> Outcome {
         roles.push(machine.log_release());
     }
     roles.push(machine.secrets_watch());
+    roles.push(machine.metrics_upkeep());
     roles.push(machine.requests_watch());
     let mut ingest = None;
     if has(Role::Ingest) {

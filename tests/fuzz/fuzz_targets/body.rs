@@ -1,6 +1,8 @@
 //! Any body through every built-in provider: identified or unreadable, interpreted or refused, folded.
 #![no_main]
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use ledgerline_domain::envelope::is_json_text;
 use ledgerline_domain::fold::{Incoming, apply};
@@ -10,12 +12,15 @@ use ledgerline_domain::request::RawRequest;
 use ledgerline_domain::time::UnixNanos;
 use libfuzzer_sys::fuzz_target;
 
+static PROVIDERS: LazyLock<Vec<Provider>> = LazyLock::new(|| {
+    Provider::built_in_names().map(|name| Provider::built_in(name).expect("a built-in provider")).collect()
+});
+
 fuzz_target!(|data: &[u8]| {
     let body = Bytes::copy_from_slice(data);
     let headers = vec![("webhook-id".to_owned(), "msg_1".to_owned())];
     let source = SourceName::new("fuzz").expect("a good name");
-    for name in Provider::built_in_names() {
-        let provider = Provider::built_in(name).expect("a built-in provider");
+    for provider in PROVIDERS.iter() {
         let raw = RawRequest { headers: &headers, body: &body, received_at: UnixNanos::from_nanos(0) };
         let events = provider.identify(&source, raw);
         assert!(!events.is_empty());

@@ -3,10 +3,6 @@
 
 use std::process::ExitCode;
 
-/// As the program itself has it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     ledgerline::main()
 }
