@@ -13,7 +13,7 @@ const EXIT_CODES: &str = "Exit codes:
   3  drift or damage was found
   4  what was asked for does not exist
   5  refused as things are
-  6  not now: the server did not answer, or the store is busy; try again";
+  6  not now: the server did not answer, the store is busy, or nothing is archived yet; try again";
 
 const EXAMPLES: &str = "Examples:
   ledgerline demo                                     see everything work

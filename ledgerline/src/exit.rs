@@ -10,7 +10,7 @@
 //! | 3 | drift or damage was found: state, archive or a check does not hold |
 //! | 4 | what was asked for does not exist |
 //! | 5 | refused: it was understood, but cannot be done as things are (a release that is still unreadable, a request answered with an error) |
-//! | 6 | not now: the server did not answer, or the store is busy; try again |
+//! | 6 | not now: the server did not answer, the store is busy, or nothing is archived yet; try again |
 
 use std::fmt;
 use std::process::ExitCode;
@@ -33,7 +33,7 @@ pub enum Exit {
     NotFound = 4,
     /// It was understood but cannot be done as things are.
     Refused = 5,
-    /// Try again later.
+    /// Try again later: the server or the store is busy, or there is nothing in the archive yet.
     Busy = 6,
 }
 

@@ -62,7 +62,16 @@ async fn verify(loaded: &Loaded, signatures: bool, json: bool, out: &mut Output)
     } else {
         print(&report, began.elapsed(), out)?;
     }
-    Ok(if report.is_clean() { Exit::Ok } else { Exit::Drift })
+    Ok(match report.is_clean() {
+        true if is_too_early(&report) => Exit::Busy,
+        true => Exit::Ok,
+        false => Exit::Drift,
+    })
+}
+
+/// Whether there is live state and nothing in the archive to hold it against.
+fn is_too_early(report: &Report) -> bool {
+    report.is_clean() && report.entities == 0 && report.not_yet_archived > 0
 }
 
 /// What was found, for people.
@@ -118,6 +127,19 @@ fn print(report: &Report, took: Duration, out: &mut Output) -> Outcome<()> {
         }
     }
     let took = words::duration(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX));
+    if is_too_early(report) {
+        return out.line(format!(
+            "– nothing to prove yet: none of {} entities is archived; the archiver writes once a record has waited \
+             `segment_age_seconds_max`, and when the server stops",
+            words::thousands(report.not_yet_archived)
+        ));
+    }
+    if report.is_clean() && report.not_yet_archived > 0 {
+        return out.line(format!(
+            "✓ proved in {took}: what is archived folds to the state; {} newer entities were not compared",
+            words::thousands(report.not_yet_archived)
+        ));
+    }
     if report.is_clean() {
         return out.line(format!("✓ proved in {took}: the state is what the signed originals fold to"));
     }
