@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions};
 use ledgerline_domain::ids::SourceName;
-use ledgerline_domain::ports::{Entities, Log, LogRecord};
+use ledgerline_domain::ports::{Entities, Log};
 use ledgerline_domain::provider::{Provider, Sources};
 use ledgerline_processor::apply::{self, ApplySettings, Progress};
 use ledgerline_tests::bodies::body;
 use ledgerline_tests::limits::{median, parse_and_fold};
-use ledgerline_tests::sealed::seal;
+use ledgerline_tests::sealed::record;
 use tokio::sync::watch;
 
 const EVENTS: usize = 300_000;
@@ -48,11 +48,7 @@ async fn catch_up(bodies: &[Bytes]) -> f64 {
     let mut sources = Sources::default();
     sources.insert(&source, provider.clone());
     for chunk in bodies.chunks(1000) {
-        let seal = |body| {
-            let envelope = seal(&provider, &source, body);
-            LogRecord { key: envelope.event.entity.clone(), data: envelope.encode().into() }
-        };
-        data.log.append(chunk.iter().map(seal).collect()).await.expect("appended");
+        data.log.append(chunk.iter().map(|body| record(&provider, &source, body)).collect()).await.expect("appended");
     }
     let progress = Arc::new(Progress::default());
     let (stop, stopped) = watch::channel(false);

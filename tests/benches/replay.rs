@@ -12,7 +12,7 @@ use ledgerline_adapters::SystemClock;
 use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions};
 use ledgerline_adapters::partition::shard_index;
 use ledgerline_domain::ids::{EntityKey, ShardId, SourceName};
-use ledgerline_domain::ports::{Entities, Log, LogRecord};
+use ledgerline_domain::ports::{Entities, Log};
 use ledgerline_domain::provider::{Provider, Sources};
 use ledgerline_processor::apply::{self, ApplySettings, Progress};
 use ledgerline_processor::archiver::{ArchiverProgress, ArchiverSettings, STREAM_DEFAULT, run_archiver};
@@ -21,7 +21,7 @@ use ledgerline_replay::rebuild::{Input, rebuild};
 use ledgerline_replay::verify::verify;
 use ledgerline_tests::bodies::body;
 use ledgerline_tests::limits::{median, parse_and_fold};
-use ledgerline_tests::sealed::seal;
+use ledgerline_tests::sealed::record;
 use tokio::sync::watch;
 
 const EVENTS: usize = 300_000;
@@ -85,11 +85,7 @@ async fn run() {
 /// Appends the bodies, folds and archives them.
 async fn fill(data: &Embedded, sources: &Arc<Sources>, provider: &Provider, source: &SourceName, bodies: &[Bytes]) {
     for chunk in bodies.chunks(1000) {
-        let seal = |body| {
-            let envelope = seal(provider, source, body);
-            LogRecord { key: envelope.event.entity.clone(), data: envelope.encode().into() }
-        };
-        data.log.append(chunk.iter().map(seal).collect()).await.expect("appended");
+        data.log.append(chunk.iter().map(|body| record(provider, source, body)).collect()).await.expect("appended");
     }
     let (stop, stopped) = watch::channel(false);
     let progress = Arc::new(ArchiverProgress::default());

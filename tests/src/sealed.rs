@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use ledgerline_domain::envelope::{Envelope, Identified};
 use ledgerline_domain::ids::SourceName;
+use ledgerline_domain::ports::LogRecord;
 use ledgerline_domain::provider::Provider;
 use ledgerline_domain::request::RawRequest;
 use ledgerline_domain::time::UnixNanos;
@@ -31,4 +32,13 @@ pub fn seal(provider: &Provider, source: &SourceName, body: &Bytes) -> Envelope 
     let envelope = Envelope::decode(&Bytes::from(text)).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(envelope.event, event);
     envelope
+}
+
+/// The same as a record to append.
+///
+/// # Panics
+/// As [`seal`] does.
+pub fn record(provider: &Provider, source: &SourceName, body: &Bytes) -> LogRecord {
+    let envelope = seal(provider, source, body);
+    LogRecord { key: envelope.event.entity.clone(), data: envelope.encode().into() }
 }

@@ -11,12 +11,12 @@ use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::fold::apply as fold;
 use ledgerline_domain::ids::{EntityKey, SourceName};
 use ledgerline_domain::interpret::{Reading, interpret};
-use ledgerline_domain::ports::{Entities, EntityFilter, Log, LogRecord, ReadLimit};
+use ledgerline_domain::ports::{Entities, EntityFilter, Log, ReadLimit};
 use ledgerline_domain::provider::{Provider, Sources};
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_processor::apply::{self, ApplySettings, Progress};
 use ledgerline_tests::bodies::body;
-use ledgerline_tests::sealed::seal;
+use ledgerline_tests::sealed::record;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
@@ -58,10 +58,7 @@ async fn i10_several_workers_on_every_shard_give_the_state_of_one() {
     };
     let mut workers: Vec<_> = (0..WORKERS).map(|_| start()).collect();
     for chunk in numbers.chunks(40) {
-        let record = |n: &usize| {
-            let envelope = seal(&provider, &source, &Bytes::from(body(*n)));
-            LogRecord { key: envelope.event.entity.clone(), data: envelope.encode().into() }
-        };
+        let record = |n: &usize| record(&provider, &source, &Bytes::from(body(*n)));
         log.append(chunk.iter().map(record).collect()).await.expect("appended");
         // One of them dies wherever it is, and another takes its place.
         let victim = random.random_range(0..WORKERS);
