@@ -40,9 +40,17 @@ impl OrderClass {
     pub fn to_text(self) -> String {
         match self {
             Self::Contiguous { first } => format!("contiguous:{first}"),
-            Self::Monotonic => "monotonic".into(),
-            Self::Timestamp => "timestamp".into(),
-            Self::Arrival => "arrival".into(),
+            _ => self.word().to_owned(),
+        }
+    }
+
+    /// The class's name.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Contiguous { .. } => "contiguous",
+            Self::Monotonic => "monotonic",
+            Self::Timestamp => "timestamp",
+            Self::Arrival => "arrival",
         }
     }
 

@@ -1,5 +1,7 @@
 //! Instants as nanoseconds since the Unix epoch. No clock: whoever needs "now" is handed it.
 
+mod rfc3339;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,13 @@ impl UnixNanos {
 
     /// Reads RFC 3339 (any offset, up to nanoseconds).
     pub fn parse_rfc3339(text: &str) -> Result<Self> {
+        match rfc3339::read_utc(text.as_bytes()) {
+            Some(nanos) => Ok(Self(nanos)),
+            None => Self::parse_any_rfc3339(text),
+        }
+    }
+
+    fn parse_any_rfc3339(text: &str) -> Result<Self> {
         let stamp: jiff::Timestamp =
             text.parse().map_err(|e| Error::invalid(format!("read {text:?} as an RFC 3339 time")).because(e))?;
         i64::try_from(stamp.as_nanosecond())
@@ -51,6 +60,15 @@ impl UnixNanos {
         text.get(..13).unwrap_or(&text).to_owned()
     }
 
+    /// Appends the RFC 3339 text, as [`Display`](fmt::Display) shows it.
+    pub(crate) fn write_to(self, out: &mut Vec<u8>) {
+        let mut buffer = [0; rfc3339::BYTES_MAX];
+        match rfc3339::write_utc(self.0, &mut buffer) {
+            Some(text) => out.extend_from_slice(text.as_bytes()),
+            None => out.extend_from_slice(self.to_string().as_bytes()),
+        }
+    }
+
     /// Nanoseconds from `earlier` to `self`; negative when `earlier` is later.
     pub const fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
@@ -59,6 +77,10 @@ impl UnixNanos {
 
 impl fmt::Display for UnixNanos {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut buffer = [0; rfc3339::BYTES_MAX];
+        if let Some(text) = rfc3339::write_utc(self.0, &mut buffer) {
+            return f.write_str(text);
+        }
         match jiff::Timestamp::from_nanosecond(i128::from(self.0)) {
             Ok(stamp) => write!(f, "{stamp}"),
             Err(_) => write!(f, "{}ns", self.0),

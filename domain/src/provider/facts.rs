@@ -161,10 +161,10 @@ fn currency_code(text: &str) -> Result<CompactString, String> {
     Ok(code)
 }
 
-fn at<'a>(slot: usize, found: &'a Found<'_>) -> Option<Cow<'a, str>> {
+fn at<'f>(slot: usize, found: &'f Found<'_>) -> Option<Cow<'f, str>> {
     scalar(found.get(slot).and_then(Option::as_ref))
 }
 
-fn first<'a>(slots: &[usize], found: &'a Found<'_>) -> Option<Cow<'a, str>> {
+fn first<'f>(slots: &[usize], found: &'f Found<'_>) -> Option<Cow<'f, str>> {
     slots.iter().find_map(|slot| at(*slot, found))
 }

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use compact_str::CompactString;
 use sha2::{Digest, Sha256};
-use sonic_rs::LazyValue;
 
 use super::file::{ClassName, EntityRule, ProviderFile, TimeUnit, fits, is_kind, is_reserved};
 use super::pointer::{Found, Pointers, scalar};
@@ -235,9 +234,11 @@ fn first_text<'a>(
 /// The exact bytes of each element of the array that carries the events.
 fn items(split: &Pointers, body: &Bytes) -> Result<Vec<Bytes>, Reason> {
     let found = split.find(body)?;
-    let array: Option<LazyValue<'_>> = found.into_iter().next().flatten();
-    let elements =
-        array.and_then(LazyValue::into_array_iter).ok_or("no array of events where the provider file looks for it")?;
+    let Some(Some(Cow::Borrowed(array))) = found.first().filter(|f| f.as_ref().is_some_and(|raw| raw.starts_with('[')))
+    else {
+        return Err("no array of events where the provider file looks for it".into());
+    };
+    let elements = sonic_rs::to_array_iter(*array);
     let mut items = Vec::new();
     for element in elements {
         let element = element.map_err(|_| "the array of events is not JSON")?;

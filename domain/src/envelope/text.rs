@@ -1,0 +1,240 @@
+//! The envelope's JSON text: written member by member, and read back as it is written.
+//!
+//! What is read was written here, so the reader takes just that: an object without space between its
+//! members, every member but `data` a string, `data` the last one. Anything else is a
+//! [`Data`](crate::ErrorKind::Data) error. Members that it does not know are passed over.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+
+use super::{ENVELOPE_VERSION, Envelope, Identified, RequestPart, is_json_text};
+use crate::error::{Error, Result};
+use crate::ids::EntityKey;
+use crate::order::{OrderClass, OrderKey};
+use crate::time::UnixNanos;
+
+/// How every envelope begins.
+const BEGINNING: &[u8] = b"{\"specversion\":\"1.0\"";
+/// What stands before the body.
+const DATA: &[u8] = b",\"data\":";
+
+impl Envelope {
+    /// The CloudEvents JSON text.
+    pub fn encode(&self) -> Vec<u8> {
+        let event = &self.event;
+        let mut out = Vec::with_capacity(event.body.len() + 640 + self.signature_headers.len());
+        out.extend_from_slice(BEGINNING);
+        member(&mut out, b"id", &event.id);
+        member(&mut out, b"source", event.entity.source());
+        member(&mut out, b"type", &event.event_type);
+        member(&mut out, b"subject", event.entity.as_str());
+        if let Some(time) = event.occurred_at {
+            plain_member(&mut out, b"time", |out| time.write_to(out));
+        }
+        plain_member(&mut out, b"ledgerlineversion", |out| number(out, ENVELOPE_VERSION));
+        plain_member(&mut out, b"receivedat", |out| self.received_at.write_to(out));
+        match event.order.class {
+            OrderClass::Contiguous { .. } => member(&mut out, b"orderclass", &event.order.class.to_text()),
+            class => member(&mut out, b"orderclass", class.word()),
+        }
+        plain_member(&mut out, b"ordervalue", |out| number(out, event.order.value));
+        member(&mut out, b"keyid", &self.key_id);
+        member(&mut out, b"signatureheaders", &self.signature_headers);
+        if let Some(part) = &event.part {
+            member(&mut out, b"requestdigest", &part.digest);
+            plain_member(&mut out, b"requestindex", |out| number(out, part.index));
+        }
+        if let Some(reason) = &event.unreadable {
+            member(&mut out, b"unreadable", reason);
+        }
+        if !self.content_type.is_empty() {
+            member(&mut out, b"datacontenttype", &self.content_type);
+        }
+        // What was identified was found to be JSON on the way; only the unreadable must be asked.
+        if event.unreadable.is_none() || is_json_text(&event.body) {
+            out.extend_from_slice(DATA);
+            out.extend_from_slice(&event.body);
+        } else {
+            plain_member(&mut out, b"data_base64", |out| out.extend_from_slice(BASE64.encode(&event.body).as_bytes()));
+        }
+        out.push(b'}');
+        out
+    }
+
+    /// Reads the CloudEvents JSON text back. The body shares `text`'s memory where it is `data`, and
+    /// is not parsed: whoever interprets it will.
+    pub fn decode(text: &Bytes) -> Result<Self> {
+        Self::read(text, true)
+    }
+
+    /// The same for a fold, which needs no evidence: key id, content type and signature headers are
+    /// not read and are empty.
+    pub fn decode_without_evidence(text: &Bytes) -> Result<Self> {
+        Self::read(text, false)
+    }
+
+    fn read(text: &Bytes, evidence: bool) -> Result<Self> {
+        let wire = Wire::read(text)?;
+        let version: u32 = wire
+            .ledgerlineversion
+            .and_then(|v| std::str::from_utf8(v).ok()?.parse().ok())
+            .ok_or_else(|| Error::data("read an envelope: no version"))?;
+        if version > ENVELOPE_VERSION {
+            return Err(Error::data(format!(
+                "read an envelope of version {version}: this program knows versions up to {ENVELOPE_VERSION}; use a newer one"
+            )));
+        }
+        let body = match (wire.data, wire.data_base64) {
+            (Some(data), None) => text.slice_ref(data),
+            (None, Some(coded)) => {
+                Bytes::from(BASE64.decode(coded).map_err(|e| Error::data("read an envelope's data_base64").because(e))?)
+            }
+            _ => return Err(Error::data("read an envelope: it must have one of data and data_base64")),
+        };
+        let part = match (wire.requestdigest, wire.requestindex) {
+            (Some(digest), Some(index)) => Some(RequestPart {
+                digest: string(digest)?.into(),
+                index: string(index)?.parse().map_err(|_| Error::data("read an envelope's requestindex"))?,
+            }),
+            _ => None,
+        };
+        let event = Identified {
+            id: needed(wire.id)?.into(),
+            event_type: needed(wire.event_type)?.into(),
+            entity: EntityKey::parse(&needed(wire.subject)?)?,
+            order: OrderKey {
+                class: OrderClass::parse(&needed(wire.orderclass)?)?,
+                value: needed(wire.ordervalue)?.parse().map_err(|_| Error::data("read an envelope's ordervalue"))?,
+            },
+            occurred_at: wire.time.map(|time| UnixNanos::parse_rfc3339(&string(time)?)).transpose()?,
+            body,
+            part,
+            unreadable: wire.unreadable.map(|u| string(u).map(Cow::into_owned)).transpose()?,
+        };
+        let received_at = UnixNanos::parse_rfc3339(&needed(wire.receivedat)?)?;
+        let of_evidence = |value| if evidence { needed(value) } else { Ok(Cow::Borrowed("")) };
+        Ok(Self {
+            event,
+            received_at,
+            content_type: wire.datacontenttype.filter(|_| evidence).map(string).transpose()?.unwrap_or_default().into(),
+            key_id: of_evidence(wire.keyid)?.into(),
+            signature_headers: of_evidence(wire.signatureheaders)?.into_owned(),
+        })
+    }
+}
+
+/// What stands between the quotes of each string, and the bytes of `data`.
+#[derive(Default)]
+struct Wire<'a> {
+    id: Option<&'a [u8]>,
+    event_type: Option<&'a [u8]>,
+    subject: Option<&'a [u8]>,
+    time: Option<&'a [u8]>,
+    ledgerlineversion: Option<&'a [u8]>,
+    receivedat: Option<&'a [u8]>,
+    orderclass: Option<&'a [u8]>,
+    ordervalue: Option<&'a [u8]>,
+    keyid: Option<&'a [u8]>,
+    signatureheaders: Option<&'a [u8]>,
+    requestdigest: Option<&'a [u8]>,
+    requestindex: Option<&'a [u8]>,
+    unreadable: Option<&'a [u8]>,
+    datacontenttype: Option<&'a [u8]>,
+    data: Option<&'a [u8]>,
+    data_base64: Option<&'a [u8]>,
+}
+
+impl<'a> Wire<'a> {
+    fn read(text: &'a [u8]) -> Result<Self> {
+        let not_written = || Error::data("read an envelope: it is not the JSON that was written");
+        let mut wire = Self::default();
+        let mut rest = text.strip_prefix(BEGINNING).ok_or_else(not_written)?;
+        while rest != b"}" {
+            if let Some(data) = rest.strip_prefix(DATA) {
+                wire.data = Some(data.strip_suffix(b"}").filter(|d| !d.is_empty()).ok_or_else(not_written)?);
+                break;
+            }
+            let (name, after) = rest.strip_prefix(b",\"").and_then(to_quote).ok_or_else(not_written)?;
+            let (value, after) = after.strip_prefix(b":\"").and_then(to_quote).ok_or_else(not_written)?;
+            rest = after;
+            let place = match name {
+                b"id" => &mut wire.id,
+                b"type" => &mut wire.event_type,
+                b"subject" => &mut wire.subject,
+                b"time" => &mut wire.time,
+                b"ledgerlineversion" => &mut wire.ledgerlineversion,
+                b"receivedat" => &mut wire.receivedat,
+                b"orderclass" => &mut wire.orderclass,
+                b"ordervalue" => &mut wire.ordervalue,
+                b"keyid" => &mut wire.keyid,
+                b"signatureheaders" => &mut wire.signatureheaders,
+                b"requestdigest" => &mut wire.requestdigest,
+                b"requestindex" => &mut wire.requestindex,
+                b"unreadable" => &mut wire.unreadable,
+                b"datacontenttype" => &mut wire.datacontenttype,
+                b"data_base64" => &mut wire.data_base64,
+                _ => continue,
+            };
+            if place.replace(value).is_some() {
+                return Err(not_written());
+            }
+        }
+        Ok(wire)
+    }
+}
+
+/// The text up to the quote that ends a JSON string, and what follows the quote.
+fn to_quote(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut from = 0;
+    loop {
+        let at = from + memchr::memchr2(b'"', b'\\', text.get(from..)?)?;
+        if text.get(at) == Some(&b'"') {
+            return Some((text.get(..at)?, text.get(at + 1..)?));
+        }
+        from = at + 2;
+    }
+}
+
+fn needed(value: Option<&[u8]>) -> Result<Cow<'_, str>> {
+    string(value.ok_or_else(|| Error::data("read an envelope: an attribute that every envelope has is missing"))?)
+}
+
+/// The characters of a JSON string of which this stands between the quotes.
+fn string(raw: &[u8]) -> Result<Cow<'_, str>> {
+    let failed = || Error::data("read an envelope: a string in it is damaged");
+    let text = simdutf8::basic::from_utf8(raw).map_err(|_| failed())?;
+    if memchr::memchr(b'\\', raw).is_none() {
+        return Ok(Cow::Borrowed(text));
+    }
+    serde_json::from_str(&format!("\"{text}\"")).map(Cow::Owned).map_err(|e| failed().because(e))
+}
+
+/// A member whose value needs no escapes.
+fn plain_member(out: &mut Vec<u8>, name: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name);
+    out.extend_from_slice(b"\":\"");
+    value(out);
+    out.push(b'"');
+}
+
+fn member(out: &mut Vec<u8>, name: &[u8], value: &str) {
+    let escapes = |bytes: &[u8]| bytes.iter().fold(false, |any, b| any | (*b < 0x20) | (*b == b'"') | (*b == b'\\'));
+    if !escapes(value.as_bytes()) {
+        return plain_member(out, name, |out| out.extend_from_slice(value.as_bytes()));
+    }
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name);
+    out.extend_from_slice(b"\":");
+    // Writing a `&str` to a `Vec` has no way to fail.
+    let _ = serde_json::to_writer(out, value);
+}
+
+fn number(out: &mut Vec<u8>, number: impl Into<i64>) {
+    use std::io::Write as _;
+    // Writing to a `Vec` has no way to fail.
+    let _ = write!(out, "{}", number.into());
+}
