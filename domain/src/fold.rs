@@ -53,43 +53,48 @@ pub enum Fate {
 /// Applies `events`, in the log's order, to the record of `key`. Gives the new record (revision
 /// one higher when anything changed) and the fate of every event, place by place.
 pub fn apply(key: &EntityKey, record: Option<EntityRecord>, events: Vec<Incoming>) -> (EntityRecord, Vec<Fate>) {
-    let mut record = record.unwrap_or_else(|| EntityRecord {
-        key: key.clone(),
-        revision: 0,
-        through: SequenceNumber::new(""),
-        entries: Vec::new(),
-        folded: 0,
-        state: State::empty(key.kind()),
-        quarantined: Vec::new(),
-    });
-    let mut fates = Vec::with_capacity(events.len());
-    let mut changed = false;
-    let mut refold = false;
+    let mut record = record.unwrap_or_else(|| EntityRecord::empty(key.clone()));
     if record.entries.is_empty() {
         // Most histories are short and come at once: no room to spare in each of a million.
         record.entries.reserve_exact(events.len());
     }
-    for event in events {
-        if event.sequence <= record.through {
-            fates.push(Fate::Seen);
-            continue;
-        }
-        changed = true;
-        record.through = event.sequence.clone();
-        let (fate, at) = place(&mut record, event);
-        // An insertion in front of what is folded already means folding again.
-        refold |= at.is_some_and(|at| at < record.folded);
-        fates.push(fate);
-    }
-    if refold {
-        record.folded = 0;
-        record.state = State::empty(record.key.kind());
-    }
-    if changed {
-        fold_on(&mut record);
+    let fates: Vec<Fate> = events.into_iter().map(|event| take(&mut record, event)).collect();
+    if fates.iter().any(|fate| *fate != Fate::Seen) {
+        settle(&mut record);
         record.revision += 1;
     }
     (record, fates)
+}
+
+/// Takes one event into the history, deduped and in its place. The state is behind until
+/// [`settle`]: who takes many events folds them once.
+pub fn take(record: &mut EntityRecord, event: Incoming) -> Fate {
+    if event.sequence <= record.through {
+        return Fate::Seen;
+    }
+    record.through = event.sequence.clone();
+    let (fate, at) = place(record, event);
+    // An insertion in front of what is folded already means folding again.
+    if at.is_some_and(|at| at < record.folded) {
+        record.folded = 0;
+        record.state = State::empty(record.key.kind());
+    }
+    fate
+}
+
+/// Folds the events that [`take`] put in and that stand ready.
+pub fn settle(record: &mut EntityRecord) {
+    while let Some(entry) = record.entries.get(record.folded) {
+        let before = record.folded.checked_sub(1).and_then(|i| record.entries.get(i));
+        if !is_next(before, entry) {
+            break;
+        }
+        match &mut record.state {
+            State::Payment(payment) => entry.meaning.facts.iter().for_each(|fact| payment.evolve(fact)),
+            State::Document(document) => document.evolve(&entry.event_type, entry.meaning.status.as_ref()),
+        }
+        record.folded += 1;
+    }
 }
 
 /// Puts one event in its place; the place is given when it is new.
@@ -156,21 +161,6 @@ pub fn cmp_entries(a: &Entry, b: &Entry) -> Ordering {
         .then_with(|| a.id.cmp(&b.id))
 }
 
-/// Folds entries that stand ready behind the folded ones.
-fn fold_on(record: &mut EntityRecord) {
-    while let Some(entry) = record.entries.get(record.folded) {
-        let before = record.folded.checked_sub(1).and_then(|i| record.entries.get(i));
-        if !is_next(before, entry) {
-            break;
-        }
-        match &mut record.state {
-            State::Payment(payment) => entry.meaning.facts.iter().for_each(|fact| payment.evolve(fact)),
-            State::Document(document) => document.evolve(&entry.event_type, entry.meaning.status.as_ref()),
-        }
-        record.folded += 1;
-    }
-}
-
 /// Whether `entry` may be folded right behind `before`: always, but for contiguous numbers.
 fn is_next(before: Option<&Entry>, entry: &Entry) -> bool {
     match (entry.order.class, before.map(|b| b.order)) {
@@ -210,14 +200,12 @@ pub(crate) fn number_anomalies(entries: &[Entry], folded: usize) -> Vec<Anomaly>
 /// The record as it would be with only the events that `keep` accepts: time travel is a filter.
 pub fn refold(record: &EntityRecord, keep: impl Fn(&Entry) -> bool) -> EntityRecord {
     let mut filtered = EntityRecord {
-        key: record.key.clone(),
         revision: record.revision,
         through: record.through.clone(),
         entries: record.entries.iter().filter(|e| keep(e)).cloned().collect(),
-        folded: 0,
-        state: State::empty(record.key.kind()),
         quarantined: record.quarantined.clone(),
+        ..EntityRecord::empty(record.key.clone())
     };
-    fold_on(&mut filtered);
+    settle(&mut filtered);
     filtered
 }

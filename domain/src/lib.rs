@@ -20,5 +20,6 @@ pub mod request;
 pub mod segment;
 pub mod signature;
 pub mod time;
+mod view;
 
 pub use error::{Error, ErrorKind, Result};

@@ -113,6 +113,13 @@ pub struct Commit {
     pub parked: Vec<Quarantined>,
 }
 
+impl Commit {
+    /// The records that it writes.
+    pub fn into_records(self) -> Vec<EntityRecord> {
+        self.writes.into_iter().map(|write| write.record).collect()
+    }
+}
+
 /// Which entities to list. Empty fields match everything.
 #[derive(Clone, Debug, Default)]
 pub struct EntityFilter {
@@ -126,19 +133,43 @@ pub struct EntityFilter {
     pub attention: bool,
 }
 
+/// A record as the store holds it; [`EntityRecord::decode`] reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The entity.
+    pub key: EntityKey,
+    /// The revision by which writes are compared.
+    pub revision: u64,
+    /// The binary form.
+    pub binary: Vec<u8>,
+}
+
+/// Some of a store's records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredPage {
+    /// The records; empty only at the end.
+    pub records: Vec<Stored>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
+}
+
 /// Entity records, and with them the processor's progress: the checkpoint of a shard commits
 /// together with what it covers, or after it.
 pub trait Entities: Send + Sync + 'static {
     /// Loads records; the answer has one place per key.
     fn load(&self, keys: &[EntityKey]) -> impl Future<Output = Result<Vec<Option<EntityRecord>>>> + Send;
 
-    /// Commits a batch. [`Conflict`](crate::error::ErrorKind::Conflict) when any record's revision
-    /// is not the expected one: nothing is written then, load and apply again. The checkpoint
-    /// never moves back.
-    fn commit(&self, commit: Commit) -> impl Future<Output = Result<()>> + Send;
+    /// Commits a batch and gives its records back. [`Conflict`](crate::error::ErrorKind::Conflict)
+    /// when any record's revision is not the expected one: nothing is written then, load and apply
+    /// again. The checkpoint never moves back.
+    fn commit(&self, commit: Commit) -> impl Future<Output = Result<Vec<EntityRecord>>> + Send;
 
     /// The processor's progress on a shard.
     fn checkpoint(&self, shard: &ShardId) -> impl Future<Output = Result<Option<SequenceNumber>>> + Send;
+
+    /// All records as they are stored, page by page in the store's own order, each once. `after` is
+    /// [`StoredPage::next`] of the page before. A record that is made in the meantime may be missed.
+    fn stored(&self, after: Option<&str>, limit: usize) -> impl Future<Output = Result<StoredPage>> + Send;
 
     /// One page of records in key order, strictly after `after`.
     fn list(

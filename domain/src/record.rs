@@ -6,7 +6,6 @@
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::document::Document;
 use crate::error::{Error, Result};
@@ -15,11 +14,14 @@ use crate::ids::{EntityKey, SequenceNumber};
 use crate::order::OrderKey;
 use crate::payment::{Anomaly, Payment};
 use crate::time::UnixNanos;
+use crate::view::{CommonView, DocumentView, PaymentView};
 
 /// Version of the stored binary form.
 pub const RECORD_VERSION: u8 = 1;
 /// Binary forms longer than this are compressed.
 const COMPRESS_ABOVE_BYTES: usize = 4096;
+/// Version and whether what follows is compressed.
+const HEADER_BYTES: usize = 2;
 /// A compressed record may not claim to be larger than this.
 const DECODED_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Entity kind whose events are folded as money.
@@ -101,6 +103,19 @@ pub struct StoredRecord {
 }
 
 impl EntityRecord {
+    /// The record of an entity about which nothing is known.
+    pub fn empty(key: EntityKey) -> Self {
+        Self {
+            revision: 0,
+            through: SequenceNumber::new(""),
+            entries: Vec::new(),
+            folded: 0,
+            state: State::empty(key.kind()),
+            quarantined: Vec::new(),
+            key,
+        }
+    }
+
     /// The status word: of a payment its [`PaymentStatus`](crate::payment::PaymentStatus), of a
     /// document the object's own, or empty; `held` when all its events wait behind a hole, `unread`
     /// when all are in the quarantine.
@@ -141,28 +156,18 @@ impl EntityRecord {
     /// The readable state. A function of the set of events alone: nothing in it depends on the
     /// order of arrival, on the number of copies or on a clock.
     pub fn state_json(&self) -> String {
-        let folded = &self.entries[..self.folded];
-        let first_at = folded.iter().filter_map(|e| e.occurred_at).min();
-        let text = |at: Option<UnixNanos>| at.map(|t| t.to_string());
-        let common = json!({
-            "status": self.status(),
-            "events": folded.len(),
-            "held": self.held(),
-            "first_at": text(first_at),
-            "last_at": text(self.last_at()),
-            "last_type": folded.last().map(|e| e.event_type.as_str()),
-        });
-        let own = match &self.state {
-            State::Payment(payment) => serde_json::to_string(&PaymentView::of(payment, &self.anomalies())),
-            State::Document(document) => {
-                let view =
-                    DocumentView { kind: self.key.kind(), counts: &document.counts, anomalies: &self.anomalies() };
-                serde_json::to_string(&view)
-            }
+        let anomalies = self.anomalies();
+        let common = CommonView::of(self);
+        let text = match &self.state {
+            State::Payment(payment) => serde_json::to_string(&PaymentView::of(payment, &anomalies, common)),
+            State::Document(document) => serde_json::to_string(&DocumentView {
+                kind: self.key.kind(),
+                counts: &document.counts,
+                anomalies: &anomalies,
+                common,
+            }),
         };
-        // Two JSON objects become one; both begin and end with a brace.
-        let (own, common) = (own.unwrap_or_else(|_| "{}".into()), common.to_string());
-        format!("{},{}", &own[..own.len() - 1], &common[1..])
+        text.unwrap_or_else(|_| "{}".into())
     }
 
     /// The record without anything that depends on delivery: two histories of the same set of
@@ -182,19 +187,23 @@ impl EntityRecord {
 
     /// The stored form.
     pub fn encode(&self) -> Result<StoredRecord> {
-        let plain = postcard::to_stdvec(self).map_err(|e| Error::internal("write an entity record").because(e))?;
-        let mut binary = Vec::with_capacity(plain.len() + 2);
-        binary.push(RECORD_VERSION);
-        if plain.len() > COMPRESS_ABOVE_BYTES {
-            binary.push(1);
-            let packed =
-                zstd::bulk::compress(&plain, 1).map_err(|e| Error::internal("compress an entity record").because(e))?;
+        Ok(StoredRecord { state_json: self.state_json(), binary: self.encode_binary(Vec::new())? })
+    }
+
+    /// The binary form, in `buffer`, whose contents are dropped.
+    pub fn encode_binary(&self, mut buffer: Vec<u8>) -> Result<Vec<u8>> {
+        buffer.clear();
+        buffer.extend_from_slice(&[RECORD_VERSION, 0]);
+        let mut binary =
+            postcard::to_extend(self, buffer).map_err(|e| Error::internal("write an entity record").because(e))?;
+        if binary.len() > COMPRESS_ABOVE_BYTES + HEADER_BYTES {
+            let packed = zstd::bulk::compress(&binary[HEADER_BYTES..], 1)
+                .map_err(|e| Error::internal("compress an entity record").because(e))?;
+            binary.truncate(HEADER_BYTES);
+            binary[1] = 1;
             binary.extend_from_slice(&packed);
-        } else {
-            binary.push(0);
-            binary.extend_from_slice(&plain);
         }
-        Ok(StoredRecord { state_json: self.state_json(), binary })
+        Ok(binary)
     }
 
     /// Reads the binary form back.
@@ -215,47 +224,5 @@ impl EntityRecord {
             _ => return Err(damaged()),
         };
         if record.folded > record.entries.len() { Err(damaged()) } else { Ok(record) }
-    }
-}
-
-/// A document as its readers see it.
-#[derive(Serialize)]
-struct DocumentView<'a> {
-    kind: &'a str,
-    counts: &'a std::collections::BTreeMap<CompactString, u64>,
-    anomalies: &'a [Anomaly],
-}
-
-/// A payment as its readers see it. Field order is the order in the JSON text.
-#[derive(Serialize)]
-struct PaymentView<'a> {
-    kind: &'static str,
-    currency: Option<&'a str>,
-    requested: i128,
-    authorized: i128,
-    captured: i128,
-    refunded: i128,
-    disputed: i128,
-    fees: i128,
-    refunds: &'a std::collections::BTreeMap<CompactString, crate::payment::SubObject>,
-    disputes: &'a std::collections::BTreeMap<CompactString, crate::payment::SubObject>,
-    anomalies: &'a [Anomaly],
-}
-
-impl<'a> PaymentView<'a> {
-    fn of(payment: &'a Payment, anomalies: &'a [Anomaly]) -> Self {
-        Self {
-            kind: PAYMENT_KIND,
-            currency: payment.currency(),
-            requested: payment.requested(),
-            authorized: payment.authorized(),
-            captured: payment.captured(),
-            refunded: payment.refunded(),
-            disputed: payment.disputed(),
-            fees: payment.fees(),
-            refunds: payment.refunds(),
-            disputes: payment.disputes(),
-            anomalies,
-        }
     }
 }

@@ -217,17 +217,16 @@ impl<L: Log, E: Entities> Worker<L, E> {
 
     /// Folds and commits one batch.
     async fn batch(&mut self, records: Vec<ledgerline_domain::ports::Sequenced<bytes::Bytes>>) -> Result<Counts> {
-        let (shard, sources) = (self.shard.clone(), self.sources.clone());
-        let batch = blocking(move || Batch::read(&shard, &records, &sources).map(Arc::new)).await?;
+        let records = Arc::new(records);
         let mut conflicts = 0;
         loop {
+            let (shard, sources, read) = (self.shard.clone(), self.sources.clone(), records.clone());
+            let batch = blocking(move || Batch::read(&shard, &read, &sources)).await?;
             let loaded = self.load(&batch).await?;
-            let folding = batch.clone();
-            let (commit, counts) = blocking(move || folding.fold(loaded)).await?;
-            let kept: Vec<EntityRecord> = commit.writes.iter().map(|w| w.record.clone()).collect();
+            let (commit, counts) = blocking(move || batch.fold(loaded)).await?;
             match self.entities.commit(commit).await {
-                Ok(()) => {
-                    kept.into_iter().for_each(|record| self.cache.put(record));
+                Ok(committed) => {
+                    committed.into_iter().for_each(|record| self.cache.put(record));
                     return Ok(counts);
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict && conflicts < self.settings.conflicts_max => {

@@ -1,8 +1,8 @@
 //! One batch of a shard as pure steps: read envelopes, group them per entity, fold, decide.
 //!
 //! No I/O in here: [`Batch::read`] says which entities it needs, [`Batch::fold`] takes their records
-//! and gives one [`Commit`]. The same input gives the same commit, so a batch can be tried again
-//! with fresher records.
+//! and gives one [`Commit`]. The same input gives the same commit, so a batch can be read and tried
+//! again with fresher records.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,11 +45,10 @@ pub struct Batch {
 }
 
 /// One event of a group, with what the quarantine would need of it.
-#[derive(Clone)]
 struct Event {
     incoming: Incoming,
     reason: Option<String>,
-    envelope: Bytes,
+    sequenced: (SequenceNumber, Bytes),
 }
 
 impl Batch {
@@ -69,7 +68,7 @@ impl Batch {
         };
         let mut places: HashMap<EntityKey, usize> = HashMap::with_capacity(records.len());
         for record in records {
-            let envelope = Envelope::decode(&record.value)
+            let envelope = Envelope::decode_without_evidence(&record.value)
                 .map_err(|e| Error::data(format!("read record {} of {shard}", record.sequence)).because(e))?;
             match interpret(sources, &envelope, &record.sequence) {
                 Reading::Original => {}
@@ -79,7 +78,7 @@ impl Batch {
                     batch.parked.push(item);
                 }
                 Reading::Event(incoming, reason) => {
-                    let event = Event { incoming, reason, envelope: record.value.clone() };
+                    let event = Event { incoming, reason, sequenced: (record.sequence.clone(), record.value.clone()) };
                     let key = envelope.event.entity;
                     match places.get(&key) {
                         Some(at) => batch.groups[*at].push(event),
@@ -101,17 +100,19 @@ impl Batch {
     }
 
     /// Folds the batch onto `records` (one place per key) into one commit.
-    pub fn fold(&self, records: Vec<Option<EntityRecord>>) -> Result<(Commit, Counts)> {
+    pub fn fold(self, records: Vec<Option<EntityRecord>>) -> Result<(Commit, Counts)> {
         if records.len() != self.keys.len() {
             return Err(Error::internal("fold a batch: the store gave another number of records than was asked for"));
         }
         let mut counts = Counts { unreadable: self.unidentified, ..Counts::default() };
         let mut writes = Vec::with_capacity(self.keys.len());
-        let mut parked = self.parked.clone();
-        for ((key, events), record) in self.keys.iter().zip(&self.groups).zip(records) {
+        let mut parked = self.parked;
+        for ((key, events), record) in self.keys.iter().zip(self.groups).zip(records) {
             let expected_revision = record.as_ref().map_or(0, |r| r.revision);
-            let (record, fates) = fold::apply(key, record, events.iter().map(|e| e.incoming.clone()).collect());
-            for (event, fate) in events.iter().zip(&fates) {
+            let (events, origins): (Vec<_>, Vec<_>) =
+                events.into_iter().map(|event| (event.incoming, (event.reason, event.sequenced))).unzip();
+            let (record, fates) = fold::apply(key, record, events);
+            for ((reason, origin), fate) in origins.into_iter().zip(fates) {
                 let reason = match fate {
                     Fate::Appended => {
                         counts.appended += 1;
@@ -131,21 +132,21 @@ impl Batch {
                     }
                     Fate::Unreadable => {
                         counts.unreadable += 1;
-                        event.reason.clone().unwrap_or_default()
+                        reason.unwrap_or_default()
                     }
                     Fate::Contradiction => {
                         counts.contradictions += 1;
                         "another event with this id and other facts was accepted before".to_owned()
                     }
                 };
-                let envelope = Envelope::decode(&event.envelope)?;
-                parked.push(quarantined(&self.shard, &event.incoming.sequence, &envelope, reason, &event.envelope)?);
+                let (sequence, envelope) = origin;
+                parked.push(quarantined(&self.shard, &sequence, &Envelope::decode(&envelope)?, reason, &envelope)?);
             }
             if record.revision != expected_revision {
                 writes.push(EntityWrite { record, expected_revision });
             }
         }
-        Ok((Commit { shard: self.shard.clone(), checkpoint: self.checkpoint.clone(), writes, parked }, counts))
+        Ok((Commit { shard: self.shard, checkpoint: self.checkpoint, writes, parked }, counts))
     }
 }
 

@@ -1,7 +1,6 @@
 //! A world for tests: events, the archive that holds them, and the live state folded from them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use bytes::Bytes;
@@ -9,7 +8,7 @@ use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::fold::apply;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId, SourceName};
 use ledgerline_domain::interpret::{Reading, interpret};
-use ledgerline_domain::ports::{Archive, Commit, Created, Entities, EntityFilter, Sequenced};
+use ledgerline_domain::ports::{Archive, Commit, Created, Entities, EntityFilter, Sequenced, Stored, StoredPage};
 use ledgerline_domain::provider::{Provider, Sources};
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::request::RawRequest;
@@ -239,7 +238,7 @@ impl Entities for TestEntities {
         Err(Error::internal("load from a state that is only listed"))
     }
 
-    async fn commit(&self, _: Commit) -> Result<()> {
+    async fn commit(&self, _: Commit) -> Result<Vec<EntityRecord>> {
         Err(Error::internal("write to a state that is only read"))
     }
 
@@ -247,10 +246,20 @@ impl Entities for TestEntities {
         Ok(self.checkpoints.get(shard).cloned())
     }
 
-    async fn list(&self, _: &EntityFilter, after: Option<&EntityKey>, limit: usize) -> Result<Vec<EntityRecord>> {
+    async fn stored(&self, after: Option<&str>, limit: usize) -> Result<StoredPage> {
         let records = self.records.lock().unwrap();
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        Ok(records.range((from, Bound::Unbounded)).take(limit).map(|(_, record)| record.clone()).collect())
+        let behind = records.values().filter(|record| after.is_none_or(|after| record.key.as_str() > after));
+        let stored = |record: &EntityRecord| {
+            let binary = record.encode_binary(Vec::new())?;
+            Ok(Stored { key: record.key.clone(), revision: record.revision, binary })
+        };
+        let records = behind.take(limit).map(stored).collect::<Result<Vec<_>>>()?;
+        let next = records.last().map(|last| last.key.as_str().to_owned());
+        Ok(StoredPage { records, next })
+    }
+
+    async fn list(&self, _: &EntityFilter, _: Option<&EntityKey>, _: usize) -> Result<Vec<EntityRecord>> {
+        Err(Error::internal("list a state that is only compared"))
     }
 }
 

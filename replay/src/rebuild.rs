@@ -15,8 +15,6 @@ use serde::Serialize;
 use crate::chain::{ChainReport, OnProgress};
 use crate::walk::Walk;
 
-/// Events that are grouped before they are folded.
-const BATCH_EVENTS: usize = 4096;
 /// Most bad signatures kept by name; further ones are counted.
 pub const BAD_SIGNATURES_MAX: usize = 100;
 
@@ -80,10 +78,13 @@ pub struct BadSignature {
     pub reason: String,
 }
 
+/// Records by key. Keys come from providers, so the hash is keyed at random.
+pub(crate) type Records = HashMap<EntityKey, Folded, foldhash::fast::RandomState>;
+
 /// The archive, folded.
 #[derive(Debug, Default)]
 pub struct Rebuilt {
-    pub(crate) records: HashMap<EntityKey, Folded>,
+    pub(crate) records: Records,
     /// What became of the records.
     pub counts: Counts,
     /// The signatures, if they were checked.
@@ -117,22 +118,22 @@ impl Rebuilt {
         all
     }
 
-    /// Folds events of one shard, grouped by entity.
-    fn fold(&mut self, shard: &ShardId, groups: &mut HashMap<EntityKey, Vec<Incoming>>) {
-        for (key, events) in groups.drain() {
-            let before = self.records.remove(&key).map(|folded| folded.record);
-            let (record, fates) = fold::apply(&key, before, events);
-            for fate in fates {
-                *match fate {
-                    Fate::Appended | Fate::Merged => &mut self.counts.events,
-                    Fate::Duplicate => &mut self.counts.duplicates,
-                    Fate::Contradiction => &mut self.counts.contradictions,
-                    Fate::Unreadable => &mut self.counts.unreadable,
-                    Fate::Seen => &mut self.counts.repeated,
-                } += 1;
+    /// Takes an event of one shard into its entity's history.
+    fn take(&mut self, shard: &ShardId, key: EntityKey, event: Incoming) {
+        let folded = match self.records.get_mut(&key) {
+            Some(folded) => folded,
+            None => {
+                let empty = Folded { record: EntityRecord::empty(key.clone()), shard: shard.clone() };
+                self.records.entry(key).or_insert(empty)
             }
-            self.records.insert(key, Folded { record, shard: shard.clone() });
-        }
+        };
+        *match fold::take(&mut folded.record, event) {
+            Fate::Appended | Fate::Merged => &mut self.counts.events,
+            Fate::Duplicate => &mut self.counts.duplicates,
+            Fate::Contradiction => &mut self.counts.contradictions,
+            Fate::Unreadable => &mut self.counts.unreadable,
+            Fate::Seen => &mut self.counts.repeated,
+        } += 1;
     }
 
     fn recheck(&mut self, recheck: Recheck<'_>, shard: &ShardId, row: &Sequenced<Envelope>) {
@@ -159,14 +160,8 @@ pub async fn rebuild<A: Archive>(archive: &A, input: &Input<'_>, on_progress: On
     if input.recheck.is_some() {
         rebuilt.signatures = Some(Signatures::default());
     }
-    let mut groups: HashMap<EntityKey, Vec<Incoming>> = HashMap::new();
-    let mut grouped = 0;
-    let mut shard: Option<ShardId> = None;
     while let Some(segment) = walk.next().await? {
         let here = segment.info().shard.clone();
-        if let Some(before) = shard.replace(here.clone()).filter(|before| *before != here) {
-            rebuilt.fold(&before, &mut groups);
-        }
         let rows = if input.recheck.is_some() { segment.rows() } else { segment.rows_without_evidence() };
         for row in rows {
             let row = match row {
@@ -182,20 +177,15 @@ pub async fn rebuild<A: Archive>(archive: &A, input: &Input<'_>, on_progress: On
                 rebuilt.recheck(recheck, &here, &row);
             }
             match interpret(input.sources, &row.value, &row.sequence) {
-                Reading::Event(incoming, _) => groups.entry(row.value.event.entity).or_default().push(incoming),
+                Reading::Event(incoming, _) => rebuilt.take(&here, row.value.event.entity, incoming),
                 Reading::Original => rebuilt.counts.originals += 1,
                 Reading::Unreadable(_) => rebuilt.counts.unreadable += 1,
-            }
-            grouped += 1;
-            if grouped >= BATCH_EVENTS {
-                grouped = 0;
-                rebuilt.fold(&here, &mut groups);
             }
         }
         on_progress(walk.progress());
     }
-    if let Some(shard) = shard {
-        rebuilt.fold(&shard, &mut groups);
+    for folded in rebuilt.records.values_mut() {
+        fold::settle(&mut folded.record);
     }
     rebuilt.chain = walk.end().await?;
     Ok(rebuilt)

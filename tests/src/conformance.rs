@@ -253,7 +253,7 @@ pub async fn store_revisions_are_won_once<S: Entities>(store: &Arc<S>) {
                 let before = ok(store.load(std::slice::from_ref(&entity_key)).await).remove(0);
                 let at = before.as_ref().map_or(1, |r| i64::try_from(r.revision).expect("small") + 1);
                 match store.commit(commit(vec![entity(&entity_key, before, at, "open")], 1)).await {
-                    Ok(()) => won += 1,
+                    Ok(_) => won += 1,
                     Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict, "{error}"),
                 }
             }

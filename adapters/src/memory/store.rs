@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Commit, Entities, EntityFilter, Quarantine, Quarantined};
+use ledgerline_domain::ports::{Commit, Entities, EntityFilter, Quarantine, Quarantined, Stored, StoredPage};
 use ledgerline_domain::record::{EntityRecord, StoredRecord};
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_domain::{Error, ErrorKind, Result};
@@ -62,7 +62,7 @@ impl Entities for MemoryStore {
             .collect()
     }
 
-    async fn commit(&self, commit: Commit) -> Result<()> {
+    async fn commit(&self, commit: Commit) -> Result<Vec<EntityRecord>> {
         self.faults.before("commit a batch")?;
         let mut new = BTreeMap::new();
         for write in &commit.writes {
@@ -94,19 +94,31 @@ impl Entities for MemoryStore {
                 }
             }
             state.rows.append(&mut new);
-            for item in commit.parked {
-                state.quarantine.entry(item.id.clone()).or_insert(item);
+            for item in &commit.parked {
+                state.quarantine.entry(item.id.clone()).or_insert_with(|| item.clone());
             }
-            let checkpoint = state.checkpoints.entry(commit.shard).or_insert_with(|| commit.checkpoint.clone());
+            let checkpoint = state.checkpoints.entry(commit.shard.clone()).or_insert_with(|| commit.checkpoint.clone());
             if commit.checkpoint > *checkpoint {
-                *checkpoint = commit.checkpoint;
+                *checkpoint = commit.checkpoint.clone();
             }
         }
-        self.faults.after("commit a batch")
+        self.faults.after("commit a batch")?;
+        Ok(commit.into_records())
     }
 
     async fn checkpoint(&self, shard: &ShardId) -> Result<Option<SequenceNumber>> {
         Ok(lock(&self.state).checkpoints.get(shard).cloned())
+    }
+
+    async fn stored(&self, after: Option<&str>, limit: usize) -> Result<StoredPage> {
+        let state = lock(&self.state);
+        let behind = state.rows.iter().filter(|(key, _)| after.is_none_or(|after| key.as_str() > after));
+        let records: Vec<_> = behind
+            .take(limit)
+            .map(|(key, row)| Stored { key: key.clone(), revision: row.revision, binary: row.stored.binary.clone() })
+            .collect();
+        let next = records.last().map(|last| last.key.as_str().to_owned());
+        Ok(StoredPage { records, next })
     }
 
     async fn list(&self, filter: &EntityFilter, after: Option<&EntityKey>, limit: usize) -> Result<Vec<EntityRecord>> {

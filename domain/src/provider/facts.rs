@@ -65,12 +65,13 @@ impl FactPlan {
     pub(super) fn interpret(&self, body: &[u8]) -> Result<Meaning, String> {
         let found = self.pointers.find(body)?;
         let status = first(&self.status, &found).filter(|s| s.len() <= STATUS_BYTES_MAX).map(|s| s.to_compact_string());
-        let mut facts = Vec::with_capacity(self.facts.len());
-        for planned in &self.facts {
+        // Facts live as long as the entity's history does: no more room than they need.
+        let stated = self.facts.iter().filter(|planned| planned.holds(&found));
+        let mut facts = Vec::new();
+        facts.reserve_exact(stated.clone().count());
+        for planned in stated {
             facts.extend(planned.read(&found)?);
         }
-        // Facts live as long as the entity's history does.
-        facts.shrink_to_fit();
         Ok(Meaning { rank: self.rank, facts, status })
     }
 }
@@ -98,18 +99,19 @@ impl PlannedFact {
         }
     }
 
-    /// The fact, if the body states it. An amount that is absent states nothing, except that a
-    /// refund or dispute known by id may change its state without naming its amount.
-    fn read(&self, found: &Found<'_>) -> Result<Option<Fact>, String> {
-        let holds = |(slot, condition): &(usize, Condition)| match (at(*slot, found), condition) {
+    /// Whether its conditions hold.
+    fn holds(&self, found: &Found<'_>) -> bool {
+        self.when.iter().all(|(slot, condition)| match (at(*slot, found), condition) {
             (None, _) => false,
             (Some(_), Condition::Present) => true,
             (Some(text), Condition::Is(wanted)) => text == wanted.as_str(),
             (Some(text), Condition::IsNot(other)) => text != other.as_str(),
-        };
-        if !self.when.iter().all(holds) {
-            return Ok(None);
-        }
+        })
+    }
+
+    /// The fact, if the body states it. An amount that is absent states nothing, except that a
+    /// refund or dispute known by id may change its state without naming its amount.
+    fn read(&self, found: &Found<'_>) -> Result<Option<Fact>, String> {
         let reference = first(&self.reference, found);
         if reference.as_ref().is_some_and(|r| r.len() > REFERENCE_BYTES_MAX) {
             return Err(format!("an id of a {:?} fact is longer than {REFERENCE_BYTES_MAX} bytes", self.kind));

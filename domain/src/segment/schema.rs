@@ -141,6 +141,10 @@ pub(super) fn properties() -> Result<WriterProperties> {
         let path = ColumnPath::from(name);
         let dictionary = matches!(kind, Kind::Word | Kind::MaybeText | Kind::Int | Kind::MaybeInt);
         properties = properties.set_column_dictionary_enabled(path.clone(), dictionary);
+        if !matches!(kind, Kind::Text | Kind::MaybeText | Kind::Bytes) {
+            // Small as they are, they would cost a decompressor each.
+            properties = properties.set_column_compression(path.clone(), Compression::UNCOMPRESSED);
+        }
         properties = match kind {
             Kind::Time | Kind::MaybeTime | Kind::Long => {
                 properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED)

@@ -11,6 +11,7 @@
 mod frame;
 mod gathering;
 mod options;
+mod pieces;
 #[cfg(test)]
 mod property_tests;
 mod queue;
@@ -38,15 +39,13 @@ use tokio::time::{Instant, timeout_at};
 
 pub use options::{DiskHook, DiskStep, LogOptions};
 
+use self::pieces::Pieces;
 use self::queue::{Bounds, Job, Queue};
 use self::scan::Found;
 use self::view::{Part, Plan, View};
 use super::files::{blocking, create_dirs, remove_file, sync_dir};
 use super::lock::DirectoryLock;
 use crate::partition::shard_index;
-
-/// Scratch buffers kept for readers.
-const SCRATCH_MAX: usize = 8;
 
 /// What writer and readers share.
 struct Shared {
@@ -56,7 +55,8 @@ struct Shared {
     view: Mutex<View>,
     /// Per shard the newest durable position; readers wait on it.
     tips: Vec<watch::Sender<u64>>,
-    scratch: Mutex<Vec<Vec<u8>>>,
+    /// What readers of files share.
+    pieces: Pieces,
     /// One deletion of segments at a time, so that always the oldest goes first.
     releasing: Mutex<()>,
     batches: AtomicU64,
@@ -68,17 +68,10 @@ impl Shared {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads from files, with a scratch buffer of the pool.
+    /// Reads from files.
     fn read_disk(&self, shard: u16, parts: &[Part], mut found: Found) -> Result<Found> {
-        let pool = || self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut scratch = pool().pop().unwrap_or_default();
-        let place = scan::disk(parts, &mut found, &mut scratch);
-        let mut pool = pool();
-        if pool.len() < SCRATCH_MAX {
-            pool.push(scratch);
-        }
-        drop(pool);
-        if let (Some(place), Some(last)) = (place?, found.last()) {
+        let place = scan::disk(parts, &mut found, &self.pieces)?;
+        if let (Some(place), Some(last)) = (place, found.last()) {
             self.view().remember(shard, last, place);
         }
         Ok(found)
@@ -144,7 +137,7 @@ impl EmbeddedLog {
             queue: Queue::new(bounds),
             view: Mutex::new(view),
             tips: recovered.shards.iter().map(|s| watch::Sender::new(s.last)).collect(),
-            scratch: Mutex::default(),
+            pieces: Pieces::default(),
             releasing: Mutex::default(),
             batches: AtomicU64::default(),
             records: AtomicU64::default(),

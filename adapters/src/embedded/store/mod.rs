@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Commit, Entities, EntityFilter, Quarantine, Quarantined};
+use ledgerline_domain::ports::{Commit, Entities, EntityFilter, Quarantine, Quarantined, StoredPage};
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_domain::{Error, ErrorKind, Result};
@@ -162,7 +162,7 @@ fn checkpoint(connection: &Connection, shard: &ShardId) -> Result<Option<Sequenc
 }
 
 /// One commit in one transaction.
-fn commit(connection: &mut Connection, commit: &Commit, rows: &[Row]) -> Result<()> {
+fn commit(connection: &mut Connection, commit: &Commit, rows: &[Row<'_>]) -> Result<()> {
     let failed = |e| sql_error("commit a batch of records", e);
     let all = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     rows::write(&all, rows)?;
@@ -183,11 +183,13 @@ impl Entities for EmbeddedStore {
         Ok(stored)
     }
 
-    async fn commit(&self, batch: Commit) -> Result<()> {
+    async fn commit(&self, batch: Commit) -> Result<Vec<EntityRecord>> {
         let inner = self.inner.clone();
         blocking(move || {
             let rows = rows::encode(&batch.writes)?;
-            commit(&mut *inner.writer()?, &batch, &rows)
+            commit(&mut *inner.writer()?, &batch, &rows)?;
+            drop(rows);
+            Ok(batch.into_records())
         })
         .await
     }
@@ -195,6 +197,14 @@ impl Entities for EmbeddedStore {
     async fn checkpoint(&self, shard: &ShardId) -> Result<Option<SequenceNumber>> {
         let shard = shard.clone();
         self.read("read a checkpoint", move |connection| checkpoint(connection, &shard)).await
+    }
+
+    async fn stored(&self, after: Option<&str>, limit: usize) -> Result<StoredPage> {
+        let after = match after {
+            Some(id) => id.parse().map_err(|_| Error::invalid("go on reading records: no such place"))?,
+            None => 0,
+        };
+        self.read("read all records", move |connection| rows::stored(connection, after, limit)).await
     }
 
     async fn list(&self, filter: &EntityFilter, after: Option<&EntityKey>, limit: usize) -> Result<Vec<EntityRecord>> {

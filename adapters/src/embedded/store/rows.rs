@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use ledgerline_domain::ids::{EntityKey, SourceName};
-use ledgerline_domain::ports::{EntityWrite, Quarantined};
+use ledgerline_domain::ports::{EntityWrite, Quarantined, Stored, StoredPage};
 use ledgerline_domain::record::{EntityRecord, StoredRecord};
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_domain::{Error, ErrorKind, Result};
@@ -11,28 +11,28 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::schema::sql_error;
 
 /// A record as its columns.
-pub(crate) struct Row {
-    key: EntityKey,
+pub(crate) struct Row<'a> {
+    key: &'a EntityKey,
     expected: i64,
     revision: i64,
-    status: String,
+    status: &'a str,
     attention: bool,
     last_at: Option<i64>,
     stored: StoredRecord,
 }
 
 /// Encodes writes, in key order, which is the order of the pages they touch.
-pub(crate) fn encode(writes: &[EntityWrite]) -> Result<Vec<Row>> {
+pub(crate) fn encode(writes: &[EntityWrite]) -> Result<Vec<Row<'_>>> {
     let mut rows = writes.iter().map(Row::encode).collect::<Result<Vec<_>>>()?;
-    rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    rows.sort_unstable_by(|a, b| a.key.cmp(b.key));
     match rows.windows(2).find(|pair| matches!(pair, [a, b] if a.key == b.key)) {
         Some([twice, ..]) => Err(Error::invalid(format!("commit {} twice in one batch", twice.key))),
         _ => Ok(rows),
     }
 }
 
-impl Row {
-    fn encode(write: &EntityWrite) -> Result<Self> {
+impl<'a> Row<'a> {
+    fn encode(write: &'a EntityWrite) -> Result<Self> {
         let record = &write.record;
         let number = |n: u64| {
             i64::try_from(n)
@@ -45,10 +45,10 @@ impl Row {
             )));
         }
         Ok(Self {
-            key: record.key.clone(),
+            key: &record.key,
             expected: number(write.expected_revision)?,
             revision: number(record.revision)?,
-            status: record.status().to_owned(),
+            status: record.status(),
             attention: record.needs_attention(),
             last_at: record.last_at().map(UnixNanos::nanos),
             stored: record.encode()?,
@@ -57,7 +57,7 @@ impl Row {
 }
 
 /// Writes rows whose expected revision stands; [`ErrorKind::Conflict`] at the first that does not.
-pub(crate) fn write(connection: &Connection, rows: &[Row]) -> Result<()> {
+pub(crate) fn write(connection: &Connection, rows: &[Row<'_>]) -> Result<()> {
     let failed = |e| sql_error("write a record", e);
     let mut insert = connection
         .prepare_cached(
@@ -121,6 +121,29 @@ pub(crate) fn load(connection: &Connection, keys: &[EntityKey]) -> Result<Vec<Op
         records.push(record);
     }
     Ok(records)
+}
+
+/// Records in the order of their making, from the one behind row `after`.
+pub(crate) fn stored(connection: &Connection, after: i64, limit: usize) -> Result<StoredPage> {
+    let failed = |e| sql_error("read all records", e);
+    let mut statement = connection
+        .prepare_cached("SELECT id, key, revision, record FROM entities WHERE id > ?1 ORDER BY id LIMIT ?2")
+        .map_err(failed)?;
+    let mut rows = statement.query(params![after, i64::try_from(limit).unwrap_or(i64::MAX)]).map_err(failed)?;
+    let mut page = StoredPage::default();
+    let mut last = None;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let value = |at| row.get_ref(at).map_err(failed);
+        let key = value(1)?.as_str().map_err(|e| failed(e.into()))?;
+        last = Some(value(0)?.as_i64().map_err(|e| failed(e.into()))?);
+        page.records.push(Stored {
+            key: EntityKey::parse(key)?,
+            revision: row.get::<_, i64>(2).map_err(failed)?.unsigned_abs(),
+            binary: value(3)?.as_blob().map_err(|e| failed(e.into()))?.to_vec(),
+        });
+    }
+    page.next = last.map(|id| id.to_string());
+    Ok(page)
 }
 
 /// A record from its binary form; an error names the entity.
