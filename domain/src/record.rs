@@ -226,3 +226,20 @@ impl EntityRecord {
         if record.folded > record.entries.len() { Err(damaged()) } else { Ok(record) }
     }
 }
+
+/// Whether two binary forms are the same but for the revision, which counts writes and not events.
+/// Compressed ones are only the same when every byte is.
+pub fn same_but_for_revision(a: &[u8], b: &[u8]) -> bool {
+    a == b || around_revision(a).is_some_and(|a| Some(a) == around_revision(b))
+}
+
+/// What stands before and behind the revision, the second field of an uncompressed binary form.
+fn around_revision(binary: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [RECORD_VERSION, 0, plain @ ..] = binary else { return None };
+    let (key, _) = postcard::take_from_bytes::<&[u8]>(plain).ok()?;
+    // The key is one of at most 256 bytes, behind its length.
+    let at = HEADER_BYTES + key.len() + if key.len() < 128 { 1 } else { 2 };
+    let (before, from_revision) = binary.split_at_checked(at)?;
+    let (_, behind) = postcard::take_from_bytes::<u64>(from_revision).ok()?;
+    Some((before, behind))
+}

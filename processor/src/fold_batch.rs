@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::fold::{self, Fate, Incoming};
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
-use ledgerline_domain::interpret::{Reading, interpret};
+use ledgerline_domain::interpret::{Interpreted, Reading, interpret};
 use ledgerline_domain::ports::{Commit, EntityWrite, Quarantined, Sequenced};
 use ledgerline_domain::provider::Sources;
 use ledgerline_domain::record::EntityRecord;
@@ -70,16 +70,14 @@ impl Batch {
         for record in records {
             let envelope = Envelope::decode_without_evidence(&record.value)
                 .map_err(|e| Error::data(format!("read record {} of {shard}", record.sequence)).because(e))?;
-            match interpret(sources, &envelope, &record.sequence) {
+            match interpret(sources, envelope, &record.sequence) {
                 Reading::Original => {}
                 Reading::Unreadable(reason) => {
                     batch.unidentified += 1;
-                    let item = quarantined(shard, &record.sequence, &envelope, reason, &record.value)?;
-                    batch.parked.push(item);
+                    batch.parked.push(quarantined(shard, &record.sequence, reason, &record.value)?);
                 }
-                Reading::Event(incoming, reason) => {
+                Reading::Event(Interpreted { entity: key, incoming, reason }) => {
                     let event = Event { incoming, reason, sequenced: (record.sequence.clone(), record.value.clone()) };
-                    let key = envelope.event.entity;
                     match places.get(&key) {
                         Some(at) => batch.groups[*at].push(event),
                         None => {
@@ -140,7 +138,7 @@ impl Batch {
                     }
                 };
                 let (sequence, envelope) = origin;
-                parked.push(quarantined(&self.shard, &sequence, &Envelope::decode(&envelope)?, reason, &envelope)?);
+                parked.push(quarantined(&self.shard, &sequence, reason, &envelope)?);
             }
             if record.revision != expected_revision {
                 writes.push(EntityWrite { record, expected_revision });
@@ -150,13 +148,8 @@ impl Batch {
     }
 }
 
-fn quarantined(
-    shard: &ShardId,
-    sequence: &SequenceNumber,
-    envelope: &Envelope,
-    reason: String,
-    bytes: &Bytes,
-) -> Result<Quarantined> {
+fn quarantined(shard: &ShardId, sequence: &SequenceNumber, reason: String, bytes: &Bytes) -> Result<Quarantined> {
+    let envelope = Envelope::decode_without_evidence(bytes)?;
     Ok(Quarantined {
         id: format!("{shard}:{sequence}"),
         source: envelope.source_name()?,

@@ -217,11 +217,11 @@ impl TestEntities {
         for (shard, records) in log {
             for record in records {
                 entities.checkpoints.insert(shard.clone(), record.sequence.clone());
-                if let Reading::Event(incoming, _) = interpret(&sources, &record.value, &record.sequence) {
-                    let key = &record.value.event.entity;
+                if let Reading::Event(event) = interpret(&sources, record.value.clone(), &record.sequence) {
                     let mut live = entities.records.lock().unwrap();
-                    let before = live.remove(key);
-                    live.insert(key.clone(), apply(key, before, vec![incoming]).0);
+                    let before = live.remove(&event.entity);
+                    let record = apply(&event.entity, before, vec![event.incoming]).0;
+                    live.insert(event.entity, record);
                 }
             }
         }

@@ -6,6 +6,7 @@
 
 use std::io::{self, Write};
 
+use ledgerline_domain::Result;
 use ledgerline_domain::fold::refold;
 use ledgerline_domain::record::{EntityRecord, Entry, State};
 use ledgerline_domain::time::UnixNanos;
@@ -135,30 +136,34 @@ pub struct LateEvent {
 
 impl Rebuilt {
     /// The records as they were, in the order of their keys; entities without events are left out.
-    pub fn at(&self, cut: Cut) -> impl Iterator<Item = EntityRecord> + '_ {
+    pub fn at(&self, cut: Cut) -> impl Iterator<Item = Result<EntityRecord>> {
         self.records()
-            .into_iter()
-            .map(move |record| refold(record, |entry| cut.keeps(entry)))
-            .filter(|record| !record.entries.is_empty())
+            .map(move |record| Ok(refold(&record?, |entry| cut.keeps(entry))))
+            .filter(|record| record.as_ref().map_or(true, |record| !record.entries.is_empty()))
     }
 
     /// The late adjustments of a close: what differs between `cut` and the same time as known now.
-    pub fn adjustments(&self, cut: Cut) -> impl Iterator<Item = Adjustment> + '_ {
-        let today = Cut { known_at: None, ..cut };
-        self.records().into_iter().filter_map(move |record| {
-            let now = refold(record, |entry| today.keeps(entry));
-            let late: Vec<LateEvent> = now.entries.iter().filter(|e| !cut.keeps(e)).map(LateEvent::of).collect();
-            if late.is_empty() {
-                return None;
-            }
-            let then = refold(record, |entry| cut.keeps(entry));
-            Some(Adjustment {
-                entity: record.key.as_str().to_owned(),
-                status_then: then.status().to_owned(),
-                status_now: now.status().to_owned(),
-                money: money(Some(&now), Some(&then)),
-                late,
-            })
+    pub fn adjustments(&self, cut: Cut) -> impl Iterator<Item = Result<Adjustment>> {
+        self.records().filter_map(move |record| record.map(|record| cut.adjustment(&record)).transpose())
+    }
+}
+
+impl Cut {
+    /// What differs between this cut of a record and the same time as known now, if anything came late.
+    fn adjustment(self, record: &EntityRecord) -> Option<Adjustment> {
+        let today = Self { known_at: None, ..self };
+        let now = refold(record, |entry| today.keeps(entry));
+        let late: Vec<LateEvent> = now.entries.iter().filter(|e| !self.keeps(e)).map(LateEvent::of).collect();
+        if late.is_empty() {
+            return None;
+        }
+        let then = refold(record, |entry| self.keeps(entry));
+        Some(Adjustment {
+            entity: record.key.as_str().to_owned(),
+            status_then: then.status().to_owned(),
+            status_now: now.status().to_owned(),
+            money: money(Some(&now), Some(&then)),
+            late,
         })
     }
 }

@@ -5,7 +5,8 @@
 //! with the live state (I8), [`export`] folds what was true at a time as known at a time, and
 //! [`chain`] checks that the archive is whole (I6).
 //!
-//! Memory: the entity records of the whole archive, one segment, and no bodies beyond it.
+//! Memory: the entity records of the whole archive in their stored form, one segment, and no bodies
+//! beyond it.
 //!
 //! Errors are those of the archive and the store; what is wrong *in* them is not an error but a
 //! finding, named in the report.
@@ -19,6 +20,7 @@ pub mod report;
 pub mod verify;
 
 mod compare;
+mod histories;
 mod walk;
 
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! Folds the whole archive into entity records: the live path with the archive as its log.
 
-use std::collections::HashMap;
-
 use ledgerline_domain::Result;
 use ledgerline_domain::envelope::Envelope;
-use ledgerline_domain::fold::{self, Fate, Incoming};
+use ledgerline_domain::fold::Fate;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
 use ledgerline_domain::interpret::{Reading, interpret};
 use ledgerline_domain::ports::{Archive, Sequenced};
@@ -13,6 +11,7 @@ use ledgerline_domain::record::EntityRecord;
 use serde::Serialize;
 
 use crate::chain::{ChainReport, OnProgress};
+use crate::histories::Histories;
 use crate::walk::Walk;
 
 /// Most bad signatures kept by name; further ones are counted.
@@ -78,26 +77,16 @@ pub struct BadSignature {
     pub reason: String,
 }
 
-/// Records by key. Keys come from providers, so the hash is keyed at random.
-pub(crate) type Records = HashMap<EntityKey, Folded, foldhash::fast::RandomState>;
-
 /// The archive, folded.
 #[derive(Debug, Default)]
 pub struct Rebuilt {
-    pub(crate) records: Records,
+    pub(crate) records: Histories,
     /// What became of the records.
     pub counts: Counts,
     /// The signatures, if they were checked.
     pub signatures: Option<Signatures>,
     /// The chain that was read.
     pub chain: ChainReport,
-}
-
-/// An entity's record and where its events lie.
-#[derive(Debug)]
-pub(crate) struct Folded {
-    pub(crate) record: EntityRecord,
-    pub(crate) shard: ShardId,
 }
 
 impl Rebuilt {
@@ -107,27 +96,17 @@ impl Rebuilt {
     }
 
     /// One entity's record.
-    pub fn record(&self, key: &EntityKey) -> Option<&EntityRecord> {
-        self.records.get(key).map(|folded| &folded.record)
+    pub fn record(&self, key: &EntityKey) -> Option<Result<EntityRecord>> {
+        self.records.get(key)
     }
 
     /// All records, in the order of their keys.
-    pub fn records(&self) -> Vec<&EntityRecord> {
-        let mut all: Vec<_> = self.records.values().map(|folded| &folded.record).collect();
-        all.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        all
+    pub fn records(&self) -> impl Iterator<Item = Result<EntityRecord>> {
+        self.records.sorted()
     }
 
-    /// Takes an event of one shard into its entity's history.
-    fn take(&mut self, shard: &ShardId, key: EntityKey, event: Incoming) {
-        let folded = match self.records.get_mut(&key) {
-            Some(folded) => folded,
-            None => {
-                let empty = Folded { record: EntityRecord::empty(key.clone()), shard: shard.clone() };
-                self.records.entry(key).or_insert(empty)
-            }
-        };
-        *match fold::take(&mut folded.record, event) {
+    fn count(&mut self, fate: Fate) {
+        *match fate {
             Fate::Appended | Fate::Merged => &mut self.counts.events,
             Fate::Duplicate => &mut self.counts.duplicates,
             Fate::Contradiction => &mut self.counts.contradictions,
@@ -162,6 +141,7 @@ pub async fn rebuild<A: Archive>(archive: &A, input: &Input<'_>, on_progress: On
     }
     while let Some(segment) = walk.next().await? {
         let here = segment.info().shard.clone();
+        let number = rebuilt.records.shard(&here);
         let rows = if input.recheck.is_some() { segment.rows() } else { segment.rows_without_evidence() };
         for row in rows {
             let row = match row {
@@ -176,17 +156,18 @@ pub async fn rebuild<A: Archive>(archive: &A, input: &Input<'_>, on_progress: On
             if let Some(recheck) = input.recheck {
                 rebuilt.recheck(recheck, &here, &row);
             }
-            match interpret(input.sources, &row.value, &row.sequence) {
-                Reading::Event(incoming, _) => rebuilt.take(&here, row.value.event.entity, incoming),
+            match interpret(input.sources, row.value, &row.sequence) {
+                Reading::Event(event) => {
+                    let fate = rebuilt.records.take(number, event.entity, event.incoming)?;
+                    rebuilt.count(fate);
+                }
                 Reading::Original => rebuilt.counts.originals += 1,
                 Reading::Unreadable(_) => rebuilt.counts.unreadable += 1,
             }
         }
         on_progress(walk.progress());
     }
-    for folded in rebuilt.records.values_mut() {
-        fold::settle(&mut folded.record);
-    }
+    rebuilt.records.finish()?;
     rebuilt.chain = walk.end().await?;
     Ok(rebuilt)
 }

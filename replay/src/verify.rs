@@ -9,11 +9,11 @@ use std::collections::HashMap;
 use ledgerline_domain::Result;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
 use ledgerline_domain::ports::{Archive, Entities, Stored, StoredPage};
-use ledgerline_domain::record::EntityRecord;
+use ledgerline_domain::record::{EntityRecord, same_but_for_revision};
 
 use crate::chain::OnProgress;
 use crate::compare::{Verdict, compare, money};
-use crate::rebuild::{Folded, Input, Rebuilt, rebuild};
+use crate::rebuild::{Input, Rebuilt, rebuild};
 use crate::report::Report;
 
 /// Live records per page.
@@ -44,12 +44,11 @@ pub async fn verify<A: Archive, E: Entities>(
     let Rebuilt { mut records, counts, signatures, chain } = rebuilt;
     let mut report = Report { entities: records.len() as u64, counts, signatures, chain, ..Report::default() };
     let mut after = None;
-    let mut buffer = Vec::new();
     loop {
         let StoredPage { records: page, next } = entities.stored(after.as_deref(), PAGE_RECORDS).await?;
         for stored in &page {
             match records.remove(&stored.key) {
-                Some(archived) => both(&mut report, stored, archived, &folded, &mut buffer)?,
+                Some((shard, archived)) => both(&mut report, stored, &shard, &archived, &folded)?,
                 None => only_live(&mut report, &EntityRecord::decode(&stored.binary)?, shard_of),
             }
         }
@@ -58,8 +57,8 @@ pub async fn verify<A: Archive, E: Entities>(
             break;
         }
     }
-    for (key, archived) in records {
-        only_archived(&mut report, key, &archived, folded.get(&archived.shard));
+    for (shard, archived) in records.into_sorted() {
+        only_archived(&mut report, &archived?, folded.get(&shard));
     }
     Ok(report.finish())
 }
@@ -68,21 +67,18 @@ pub async fn verify<A: Archive, E: Entities>(
 fn both(
     report: &mut Report,
     live: &Stored,
-    mut archived: Folded,
+    shard: &ShardId,
+    archived: &[u8],
     folded: &HashMap<ShardId, SequenceNumber>,
-    buffer: &mut Vec<u8>,
 ) -> Result<()> {
-    // How often a record was written is not of its events.
-    archived.record.revision = live.revision;
-    *buffer = archived.record.encode_binary(std::mem::take(buffer))?;
-    if *buffer == live.binary {
+    if same_but_for_revision(&live.binary, archived) {
         report.equal += 1;
         return Ok(());
     }
-    let live = EntityRecord::decode(&live.binary)?;
-    let through = report.chain.through(&archived.shard).unwrap_or(&archived.record.through).clone();
+    let (live, archived) = (EntityRecord::decode(&live.binary)?, EntityRecord::decode(archived)?);
+    let through = report.chain.through(shard).unwrap_or(&archived.through).clone();
     report.ahead += u64::from(live.through > through);
-    match compare(&live, &archived.record, &through, folded.get(&archived.shard)) {
+    match compare(&live, &archived, &through, folded.get(shard)) {
         Verdict::Equal => report.equal += 1,
         Verdict::Differs(drift) => report.note_drift(drift),
     }
@@ -99,11 +95,10 @@ fn only_live(report: &mut Report, live: &EntityRecord, shard_of: ShardOf<'_>) {
     }
 }
 
-fn only_archived(report: &mut Report, key: EntityKey, archived: &Folded, folded: Option<&SequenceNumber>) {
-    let record = &archived.record;
+fn only_archived(report: &mut Report, record: &EntityRecord, folded: Option<&SequenceNumber>) {
     let oldest = record.entries.iter().map(|entry| &entry.delivery.sequence).min().unwrap_or(&record.through);
     if folded.is_some_and(|folded| oldest <= folded) {
-        report.note_missing_in_live(key, &money(None, Some(record)));
+        report.note_missing_in_live(record.key.clone(), &money(None, Some(record)));
     } else {
         report.not_yet_folded += 1;
     }

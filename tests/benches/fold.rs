@@ -75,8 +75,8 @@ fn fold(sources: &Sources, envelopes: impl Iterator<Item = Envelope>) -> usize {
     };
     let mut entities = 0;
     for (n, envelope) in (1..).zip(envelopes) {
-        if let Reading::Event(event, _) = interpret(sources, &envelope, &SequenceNumber::from_u64(n)) {
-            groups.entry(envelope.event.entity).or_default().push(event);
+        if let Reading::Event(event) = interpret(sources, envelope, &SequenceNumber::from_u64(n)) {
+            groups.entry(event.entity).or_default().push(event.incoming);
         }
         if (n as usize).is_multiple_of(BATCH) {
             entities = flush(&mut groups);

@@ -40,7 +40,7 @@ pub struct Provider {
     file: file::ProviderFile,
     identify: identify::IdentifyPlan,
     /// What to read per (event type, is a payment); filled as types are seen.
-    plans: RwLock<HashMap<(CompactString, bool), Arc<facts::FactPlan>>>,
+    plans: RwLock<HashMap<(CompactString, bool), Arc<facts::FactPlan>, foldhash::fast::RandomState>>,
 }
 
 impl Provider {

@@ -25,6 +25,24 @@ pub(crate) struct Pointers {
 struct Node {
     slot: Option<usize>,
     children: Vec<(String, Node)>,
+    /// Which lengths the children's names have, a bit each: most keys of a body have none of them.
+    lengths: u64,
+}
+
+impl Node {
+    /// The child of that name, with its place.
+    fn child(&self, name: &str) -> Option<(usize, &Self)> {
+        if self.lengths & length_bit(name) == 0 {
+            return None;
+        }
+        let mut children = self.children.iter().enumerate();
+        children.find(|(_, (own, _))| own == name).map(|(at, (_, node))| (at, node))
+    }
+}
+
+/// Names of 63 bytes and more share a bit.
+fn length_bit(name: &str) -> u64 {
+    1 << name.len().min(63)
 }
 
 /// What stands at each slot: JSON text as it is in the body, or nothing. A copy only of a string with
@@ -46,6 +64,7 @@ impl Pointers {
             let at = match node.children.iter().position(|(name, _)| *name == part) {
                 Some(at) => at,
                 None => {
+                    node.lengths |= length_bit(&part);
                     node.children.push((part, Node::default()));
                     node.children.len() - 1
                 }
@@ -158,8 +177,8 @@ impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
         let mut index = 0_usize;
         loop {
-            let name = index.to_string();
-            let more = match self.node.children.iter().find(|(n, _)| *n == name) {
+            let wanted = if self.node.children.is_empty() { None } else { self.node.child(&index.to_string()) };
+            let more = match wanted {
                 Some((_, node)) => {
                     seq.next_element_seed(Walk { node, found: self.found, parts_only: false })?.is_some()
                 }
@@ -211,7 +230,7 @@ impl<'n> Visitor<'_> for ChildNamed<'n> {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.children.iter().enumerate().find(|(_, (name, _))| name == key).map(|(at, (_, node))| (at, node)))
+        Ok(self.0.child(key))
     }
 }
 

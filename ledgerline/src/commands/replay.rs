@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ledgerline_domain::time::UnixNanos;
+use ledgerline_domain::{Error, Result};
 use ledgerline_replay::chain::Progress;
 use ledgerline_replay::export::{Cut, Row, write_adjustments_csv, write_csv, write_jsonl};
 use ledgerline_replay::rebuild::rebuild;
@@ -174,14 +175,29 @@ async fn export(loaded: &Loaded, cut: Cut, adjustments: bool, format: Format, ou
             format!("export: the archive is not whole ({first}); `ledgerline replay verify` names every fault"),
         ));
     }
-    let rows = || rebuilt.at(cut).map(|record| Row::of(&record));
+    let mut failed = None;
     let mut sink = std::io::BufWriter::new(out.sink());
-    let written = match (adjustments, format) {
-        (false, Format::Jsonl) => write_jsonl(rows(), &mut sink),
-        (false, Format::Csv) => write_csv(rows(), &mut sink),
-        (true, Format::Jsonl) => write_jsonl(rebuilt.adjustments(cut), &mut sink),
-        (true, Format::Csv) => write_adjustments_csv(rebuilt.adjustments(cut), &mut sink),
+    let written = if adjustments {
+        let rows = until_error(rebuilt.adjustments(cut), &mut failed);
+        match format {
+            Format::Jsonl => write_jsonl(rows, &mut sink),
+            Format::Csv => write_adjustments_csv(rows, &mut sink),
+        }
+    } else {
+        let rows = until_error(rebuilt.at(cut), &mut failed).map(|record| Row::of(&record));
+        match format {
+            Format::Jsonl => write_jsonl(rows, &mut sink),
+            Format::Csv => write_csv(rows, &mut sink),
+        }
     };
     let written = written.and_then(|()| std::io::Write::flush(&mut sink));
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
     written.map(|()| Exit::Ok).or_else(|error| output::ended(error).map(|()| Exit::Ok))
+}
+
+/// The items up to the first error, which is put aside.
+fn until_error<T>(items: impl Iterator<Item = Result<T>>, failed: &mut Option<Error>) -> impl Iterator<Item = T> {
+    items.map_while(|item| item.map_err(|error| *failed = Some(error)).ok())
 }
