@@ -12,7 +12,7 @@ use ledgerline_domain::ids::{EntityKey, ShardId};
 use ledgerline_domain::record::EntityRecord;
 
 /// Records kept as they are; twice this at most.
-const WARM_MAX: usize = 2048;
+const WARM_MAX: usize = 512;
 
 /// Keys come from providers, so the hash is keyed at random.
 type Map<V> = HashMap<EntityKey, V, foldhash::fast::RandomState>;
