@@ -149,11 +149,7 @@ pub(super) fn list_claim<'h>(list: &'h TimestampedList, headers: &'h dyn Headers
 
 /// Reads the three headers of Standard Webhooks.
 pub(super) fn standard_claim<'h>(standard: &'h StandardWebhooks, headers: &'h dyn Headers) -> Result<Claim<'h>, Cause> {
-    // One family, all three of it. Were they mixed, an unsigned `webhook-id` could be put in front
-    // of a genuine Svix request and pass for its id.
-    let standard_names = STANDARD_NAMES.iter().any(|name| headers.get(name).is_some());
-    let names = if standard_names { STANDARD_NAMES } else { SVIX_NAMES };
-    let [id_name, timestamp_name, signature_name] = names;
+    let [id_name, timestamp_name, signature_name] = standard_names(headers);
     let list = text(headers, signature_name)?;
     let id = text(headers, id_name)?;
     let timestamp = text(headers, timestamp_name)?;
@@ -177,6 +173,13 @@ pub(super) fn standard_claim<'h>(standard: &'h StandardWebhooks, headers: &'h dy
         more: Vec::new(),
     }
     .checked()
+}
+
+/// The family of names that a request has. One family, all three of it: were they mixed, an unsigned
+/// `webhook-id` could be put in front of a genuine Svix request and pass for its id.
+pub(super) fn standard_names(headers: &dyn Headers) -> [&'static str; 3] {
+    let standard = STANDARD_NAMES.iter().any(|name| headers.get(name).is_some());
+    if standard { STANDARD_NAMES } else { SVIX_NAMES }
 }
 
 /// Reads the headers of a generic HMAC; `url` is the source's address.
