@@ -123,12 +123,9 @@ pub(super) fn list_claim<'h>(list: &'h TimestampedList, headers: &'h dyn Headers
     let mut signatures = Signatures::new(list.hash.bytes(), SIGNATURES_MAX);
     for element in value.split(list.separator) {
         match element.split_once('=') {
-            Some((key, time)) if key == list.timestamp_key => {
-                // Two times would leave open which one is signed.
-                if timestamp.replace(time).is_some() {
-                    return Err(Cause::Malformed);
-                }
-            }
+            // Two times would leave open which one is signed.
+            Some((key, _)) if key == list.timestamp_key && timestamp.is_some() => return Err(Cause::Malformed),
+            Some((key, time)) if key == list.timestamp_key => timestamp = Some(time),
             Some((key, signature)) if key == list.signature_key => signatures.push(Encoding::Hex, signature)?,
             // Stripe's `v0` is a fake for test mode; what else may come, comes with a new version.
             _ => {}
