@@ -1,7 +1,7 @@
 //! Signing secrets of the sources: where they are, and the ones in use right now.
 //!
 //! A secret is named by `env:NAME`, by `file:PATH` (one secret a line, so that an old and a new one
-//! can be valid together) or, discouraged, stands in the settings itself. Files are looked at every
+//! can be valid together; a public key in PEM counts as one line) or, discouraged, stands in the settings itself. Files are looked at every
 //! two seconds; a change counts without a restart, and a file that cannot be used leaves the old
 //! secrets in force and is logged. No error or log line ever holds a secret.
 
@@ -17,6 +17,7 @@ use ledgerline_domain::signature::{Scheme, SecretSet, reverify};
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::certificates::FolderCertificates;
 use crate::exit::{Failure, Outcome};
 use crate::settings::{Loaded, SourceSettings};
 
@@ -94,8 +95,7 @@ impl SecretRef {
                     return Err(refused(format!("it is longer than {FILE_BYTES_MAX} bytes")));
                 }
                 let text = std::fs::read_to_string(path).map_err(|e| refused(e.to_string()))?;
-                let secrets: Vec<SecretString> =
-                    text.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| l.to_owned().into()).collect();
+                let secrets: Vec<SecretString> = split(&text).into_iter().map(Into::into).collect();
                 if secrets.is_empty() { Err(refused("the file holds no secret".into())) } else { Ok(secrets) }
             }
         }
@@ -104,22 +104,53 @@ impl SecretRef {
     /// Changes when the file does.
     fn stamp(&self) -> Option<(SystemTime, u64)> {
         match self {
-            Self::File(path) => std::fs::metadata(path).ok().and_then(|m| Some((m.modified().ok()?, m.len()))),
+            Self::File(path) => stamp(path),
             _ => None,
         }
     }
 }
 
-/// All secrets of a source, prepared for its scheme.
-pub fn read_set(source: &SourceSettings, scheme: &Scheme) -> Outcome<SecretSet> {
+/// Changes when the file or the folder does.
+fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+    std::fs::metadata(path).ok().and_then(|m| Some((m.modified().ok()?, m.len())))
+}
+
+/// One secret a line; what stands from `-----BEGIN` to `-----END` is one secret.
+fn split(text: &str) -> Vec<String> {
+    let mut secrets: Vec<String> = Vec::new();
+    let mut inside = false;
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        match secrets.last_mut().filter(|_| inside) {
+            Some(last) => {
+                last.push('\n');
+                last.push_str(line);
+            }
+            None => secrets.push(line.to_owned()),
+        }
+        inside = (inside || line.starts_with("-----BEGIN")) && !line.starts_with("-----END");
+    }
+    secrets
+}
+
+/// All secrets of a source, as they are.
+pub fn read_all(source: &SourceSettings) -> Outcome<Vec<SecretString>> {
     let mut secrets = Vec::new();
     for reference in &source.secrets {
         let read =
             reference.read().map_err(|e| Failure::new(e.exit, format!("prepare source {}: {e}", source.name)))?;
         secrets.extend(read);
     }
-    SecretSet::new(scheme, secrets).map_err(|e| {
+    Ok(secrets)
+}
+
+/// All secrets of a source, prepared for its scheme.
+pub fn read_set(source: &SourceSettings, scheme: &Scheme) -> Outcome<SecretSet> {
+    let set = SecretSet::new(scheme, read_all(source)?).map_err(|e| {
         Failure::usage(format!("prepare source {}: {e}; its key `secrets` names the secrets", source.name))
+    })?;
+    Ok(match &source.certificates {
+        Some(folder) => set.with_certificates(Arc::new(FolderCertificates::read(folder)?)),
+        None => set,
     })
 }
 
@@ -167,7 +198,9 @@ impl SourceSecrets {
     }
 
     fn stamps(&self) -> Vec<Vec<Option<(SystemTime, u64)>>> {
-        self.sources.iter().map(|(s, _)| s.secrets.iter().map(SecretRef::stamp).collect()).collect()
+        let certificates = |source: &SourceSettings| source.certificates.as_deref().and_then(stamp);
+        let stamps = |source: &SourceSettings| source.secrets.iter().map(SecretRef::stamp).collect::<Vec<_>>();
+        self.sources.iter().map(|(s, _)| [stamps(s), vec![certificates(s)]].concat()).collect()
     }
 
     /// Looks at the files for ever, every `interval`, and reads what changed.
@@ -190,5 +223,18 @@ impl SourceSecrets {
 impl Secrets for SourceSecrets {
     fn secrets(&self, source: &str) -> Option<Arc<SecretSet>> {
         self.sets.read().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_or_a_pem_block_is_a_secret() {
+        let pem = "-----BEGIN PUBLIC KEY-----\nAAAA\nBBBB\n-----END PUBLIC KEY-----";
+        let text = format!("one\n\n  two \r\n{}\n{pem}\nthree\n", pem.replace('\n', "\r\n  "));
+        assert_eq!(split(&text), ["one", "two", pem, pem, "three"]);
+        assert!(split(" \n").is_empty());
     }
 }

@@ -94,11 +94,10 @@ async fn alone(log: &MemoryLog, sources: &Sources) -> HashMap<EntityKey, EntityR
         let limit = ReadLimit { records_max: usize::MAX, bytes_max: usize::MAX, wait: Duration::ZERO };
         for record in log.read(&shard, None, limit).await.expect("a read").records {
             let envelope = Envelope::decode(&record.value).expect("an envelope");
-            if let Reading::Event(event, _) = interpret(sources, &envelope, &record.sequence) {
-                let key = envelope.event.entity;
-                let before = records.remove(&key);
-                let after = fold(&key, before, vec![event]).0;
-                records.insert(key, after);
+            if let Reading::Event(event) = interpret(sources, envelope, &record.sequence) {
+                let before = records.remove(&event.entity);
+                let after = fold(&event.entity, before, vec![event.incoming]).0;
+                records.insert(event.entity, after);
             }
         }
     }
