@@ -41,6 +41,14 @@ impl Tally {
         }
     }
 
+    /// Nothing is left of what was told under `reference`, or of everything.
+    fn undo(&mut self, reference: Option<&CompactString>) {
+        match reference {
+            Some(reference) => self.by_reference.retain(|(id, _)| id != reference),
+            None => *self = Self::default(),
+        }
+    }
+
     /// What is known: the largest of the three ways.
     pub fn value(&self) -> i128 {
         self.overall.max(self.steps).max(self.by_reference.iter().map(|(_, amount)| amount).sum())
@@ -67,6 +75,8 @@ enum Stage {
     Failed,
     Authorized,
     Canceled,
+    /// The provider says that the money was taken, but not how much.
+    Captured,
 }
 
 /// Status of a payment, the word that finance reads.
@@ -141,6 +151,9 @@ impl Payment {
             FactKind::Failed => self.stage = Stage::Failed,
             FactKind::Authorized => self.stage = Stage::Authorized,
             FactKind::Canceled => self.stage = Stage::Canceled,
+            // Some providers never name amounts; then the last word counts.
+            FactKind::Captured if fact.amount.is_none() => self.stage = Stage::Captured,
+            FactKind::CaptureFailed => self.stage = Stage::Failed,
             FactKind::Captured | FactKind::Refund | FactKind::Dispute | FactKind::Fee => {}
         }
         if !self.accepts_currency(fact.currency.as_ref()) {
@@ -152,6 +165,7 @@ impl Payment {
             (FactKind::Requested, ..) => self.requested.add(amount, fact.basis, reference),
             (FactKind::Authorized, ..) => self.authorized.add(amount, fact.basis, reference),
             (FactKind::Captured, ..) => self.captured.add(amount, fact.basis, reference),
+            (FactKind::CaptureFailed, ..) => self.captured.undo(reference),
             (FactKind::Fee, ..) => self.fees.add(amount, fact.basis, reference),
             (FactKind::Refund, Some(status), Some(id)) => put(&mut self.refunds, id, amount, status),
             (FactKind::Refund, ..) => self.refunded.add(amount, fact.basis, reference),
@@ -256,6 +270,7 @@ impl Payment {
                 Stage::Failed => PaymentStatus::Failed,
                 Stage::Authorized => PaymentStatus::Authorized,
                 Stage::Canceled => PaymentStatus::Canceled,
+                Stage::Captured => PaymentStatus::Captured,
             }
         }
     }

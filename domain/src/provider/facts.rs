@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use compact_str::{CompactString, ToCompactString};
 
+use super::condition::Condition;
+use super::each::EachPlan;
 use super::file::{FactRule, ProviderFile, fits, split_unit};
 use super::pointer::{Found, Pointers, scalar};
 use crate::fact::{AMOUNT_MINOR_MAX, AmountBasis, Fact, FactKind, Meaning, SubStatus};
@@ -23,10 +25,11 @@ pub(super) struct FactPlan {
     pointers: Pointers,
     status: Vec<usize>,
     facts: Vec<PlannedFact>,
+    each: Vec<EachPlan>,
 }
 
 #[derive(Debug)]
-struct PlannedFact {
+pub(super) struct PlannedFact {
     kind: FactKind,
     basis: AmountBasis,
     /// (decimal, slot)
@@ -37,13 +40,8 @@ struct PlannedFact {
     status_default: Option<SubStatus>,
     status_map: std::collections::BTreeMap<CompactString, SubStatus>,
     when: Vec<(usize, Condition)>,
-}
-
-#[derive(Debug)]
-enum Condition {
-    Present,
-    Is(String),
-    IsNot(String),
+    /// The provider's decimal places where they are not ISO 4217's.
+    decimals: std::collections::BTreeMap<CompactString, u32>,
 }
 
 impl FactPlan {
@@ -58,8 +56,16 @@ impl FactPlan {
             _ => Vec::new(),
         };
         let rules = file.fact.iter().filter(|rule| is_payment && for_type(&rule.types));
-        let facts = rules.map(|rule| PlannedFact::new(rule, &mut slots)).collect();
-        Self { rank, pointers, status, facts }
+        let (mut facts, mut each) = (Vec::new(), Vec::new());
+        for rule in rules {
+            match &rule.each {
+                Some(array) => each.extend(
+                    slots(std::slice::from_ref(array)).into_iter().map(|slot| EachPlan::new(file, rule, slot)),
+                ),
+                None => facts.push(PlannedFact::new(file, rule, &mut slots)),
+            }
+        }
+        Self { rank, pointers, status, facts, each }
     }
 
     pub(super) fn interpret(&self, body: &[u8]) -> Result<Meaning, String> {
@@ -69,6 +75,9 @@ impl FactPlan {
         for planned in &self.facts {
             facts.extend(planned.read(&found)?);
         }
+        for each in &self.each {
+            each.read(&found, &mut facts)?;
+        }
         // Facts live as long as the entity's history does.
         facts.shrink_to_fit();
         Ok(Meaning { rank: self.rank, facts, status })
@@ -76,14 +85,14 @@ impl FactPlan {
 }
 
 impl PlannedFact {
-    fn new(rule: &FactRule, slots: &mut dyn FnMut(&[String]) -> Vec<usize>) -> Self {
+    pub(super) fn new(
+        file: &ProviderFile,
+        rule: &FactRule,
+        slots: &mut dyn FnMut(&[String]) -> Vec<usize>,
+    ) -> Self {
         let (decimal, pointers): (Vec<bool>, Vec<String>) =
             rule.amount.iter().map(|a| split_unit(a)).map(|(decimal, pointer)| (decimal, pointer.to_owned())).unzip();
-        let conditions = rule.when.values().map(|wanted| match wanted.strip_prefix('!') {
-            Some(other) => Condition::IsNot(other.to_owned()),
-            None if wanted == "*" => Condition::Present,
-            None => Condition::Is(wanted.clone()),
-        });
+        let conditions = rule.when.values().map(Condition::new);
         let keys: Vec<String> = rule.when.keys().cloned().collect();
         Self {
             kind: rule.kind,
@@ -95,18 +104,14 @@ impl PlannedFact {
             status_default: rule.status_default,
             status_map: rule.status_map.clone(),
             when: slots(&keys).into_iter().zip(conditions).collect(),
+            decimals: file.currency.decimals.clone(),
         }
     }
 
     /// The fact, if the body states it. An amount that is absent states nothing, except that a
     /// refund or dispute known by id may change its state without naming its amount.
-    fn read(&self, found: &Found<'_>) -> Result<Option<Fact>, String> {
-        let holds = |(slot, condition): &(usize, Condition)| match (at(*slot, found), condition) {
-            (None, _) => false,
-            (Some(_), Condition::Present) => true,
-            (Some(text), Condition::Is(wanted)) => text == wanted.as_str(),
-            (Some(text), Condition::IsNot(other)) => text != other.as_str(),
-        };
+    pub(super) fn read(&self, found: &Found<'_>) -> Result<Option<Fact>, String> {
+        let holds = |(slot, condition): &(usize, Condition)| condition.holds(at(*slot, found).as_deref());
         if !self.when.iter().all(holds) {
             return Ok(None);
         }
@@ -115,7 +120,8 @@ impl PlannedFact {
             return Err(format!("an id of a {:?} fact is longer than {REFERENCE_BYTES_MAX} bytes", self.kind));
         }
         let amount = self.amount.iter().find_map(|(decimal, slot)| at(*slot, found).map(|text| (*decimal, text)));
-        let by_id = matches!(self.kind, FactKind::Refund | FactKind::Dispute) && reference.is_some();
+        let by_id = matches!(self.kind, FactKind::Refund | FactKind::Dispute | FactKind::CaptureFailed)
+            && reference.is_some();
         if amount.is_none() && !self.amount.is_empty() && !by_id {
             return Ok(None);
         }
@@ -143,11 +149,22 @@ impl PlannedFact {
         let Some(currency) = currency else {
             return Err(format!("an amount of a {:?} fact has no currency", self.kind));
         };
-        let amount = if decimal { money::parse_decimal(text, currency).ok() } else { text.parse::<i64>().ok() };
+        let amount = if decimal { money::parse_decimal(text, currency).ok() } else { self.whole(text, currency) };
         amount.filter(|a| (0..=AMOUNT_MINOR_MAX).contains(a)).ok_or_else(|| {
             let unit = if decimal { "decimal text" } else { "a whole number of minor units" };
             format!("an amount of a {:?} fact is not {unit} from 0 to {AMOUNT_MINOR_MAX}", self.kind)
         })
+    }
+}
+
+impl PlannedFact {
+    /// A whole amount in ISO 4217's minor units.
+    fn whole(&self, text: &str, currency: &str) -> Option<i64> {
+        let amount = text.parse::<i64>().ok()?;
+        match self.decimals.get(currency) {
+            Some(decimals) => money::rescale(amount, *decimals, money::decimals(currency)),
+            None => Some(amount),
+        }
     }
 }
 
