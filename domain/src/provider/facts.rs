@@ -6,7 +6,7 @@ use compact_str::{CompactString, ToCompactString};
 
 use super::condition::Condition;
 use super::each::EachPlan;
-use super::file::{FactRule, ProviderFile, fits, split_unit};
+use super::file::{FactRule, ProviderFile, Unit, fits, split_unit};
 use super::pointer::{Found, Pointers, scalar};
 use crate::fact::{AMOUNT_MINOR_MAX, AmountBasis, Fact, FactKind, Meaning, SubStatus};
 use crate::money;
@@ -32,8 +32,7 @@ pub(super) struct FactPlan {
 pub(super) struct PlannedFact {
     kind: FactKind,
     basis: AmountBasis,
-    /// (decimal, slot)
-    amount: Vec<(bool, usize)>,
+    amount: Vec<(Unit, usize)>,
     currency: Vec<usize>,
     reference: Vec<usize>,
     status: Vec<usize>,
@@ -90,14 +89,14 @@ impl PlannedFact {
         rule: &FactRule,
         slots: &mut dyn FnMut(&[String]) -> Vec<usize>,
     ) -> Self {
-        let (decimal, pointers): (Vec<bool>, Vec<String>) =
-            rule.amount.iter().map(|a| split_unit(a)).map(|(decimal, pointer)| (decimal, pointer.to_owned())).unzip();
+        let (units, pointers): (Vec<Unit>, Vec<String>) =
+            rule.amount.iter().map(|a| split_unit(a)).map(|(unit, pointer)| (unit, pointer.to_owned())).unzip();
         let conditions = rule.when.values().map(Condition::new);
         let keys: Vec<String> = rule.when.keys().cloned().collect();
         Self {
             kind: rule.kind,
             basis: rule.basis,
-            amount: decimal.into_iter().zip(slots(&pointers)).collect(),
+            amount: units.into_iter().zip(slots(&pointers)).collect(),
             currency: slots(&rule.currency),
             reference: slots(&rule.reference),
             status: slots(&rule.status),
@@ -119,7 +118,7 @@ impl PlannedFact {
         if reference.as_ref().is_some_and(|r| r.len() > REFERENCE_BYTES_MAX) {
             return Err(format!("an id of a {:?} fact is longer than {REFERENCE_BYTES_MAX} bytes", self.kind));
         }
-        let amount = self.amount.iter().find_map(|(decimal, slot)| at(*slot, found).map(|text| (*decimal, text)));
+        let amount = self.amount.iter().find_map(|(unit, slot)| at(*slot, found).map(|text| (*unit, text)));
         let by_id = matches!(self.kind, FactKind::Refund | FactKind::Dispute | FactKind::CaptureFailed)
             && reference.is_some();
         if amount.is_none() && !self.amount.is_empty() && !by_id {
@@ -130,7 +129,7 @@ impl PlannedFact {
             None => None,
         };
         let amount = match amount {
-            Some((decimal, text)) => Some(self.minor(&text, decimal, currency.as_deref())?),
+            Some((unit, text)) => Some(self.minor(&text, unit, currency.as_deref())?),
             None => None,
         };
         let status = match first(&self.status, found) {
@@ -145,10 +144,12 @@ impl PlannedFact {
         Ok(Some(Fact { kind: self.kind, amount, currency, basis: self.basis, reference, status }))
     }
 
-    fn minor(&self, text: &str, decimal: bool, currency: Option<&str>) -> Result<i64, String> {
+    fn minor(&self, text: &str, unit: Unit, currency: Option<&str>) -> Result<i64, String> {
         let Some(currency) = currency else {
             return Err(format!("an amount of a {:?} fact has no currency", self.kind));
         };
+        let Unit { decimal, unsigned } = unit;
+        let text = if unsigned { text.strip_prefix('-').unwrap_or(text) } else { text };
         let amount = if decimal { money::parse_decimal(text, currency).ok() } else { self.whole(text, currency) };
         amount.filter(|a| (0..=AMOUNT_MINOR_MAX).contains(a)).ok_or_else(|| {
             let unit = if decimal { "decimal text" } else { "a whole number of minor units" };

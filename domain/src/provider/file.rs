@@ -155,7 +155,8 @@ pub(super) struct FactRule {
     pub each: Option<String>,
     #[serde(default)]
     pub basis: AmountBasis,
-    /// Pointers, each with its unit in front (`minor:` or `decimal:`); without one it is minor.
+    /// Pointers, each with its unit in front (`minor:` or `decimal:`, without one it is minor), and
+    /// before that `abs:` where the sign is to be dropped.
     #[serde(default)]
     pub amount: Vec<String>,
     #[serde(default)]
@@ -204,11 +205,24 @@ impl ProviderFile {
     }
 }
 
-/// `decimal:/amount` → (true, `/amount`).
-pub(super) fn split_unit(amount: &str) -> (bool, &str) {
-    match amount.strip_prefix("decimal:") {
-        Some(pointer) => (true, pointer),
-        None => (false, amount.strip_prefix("minor:").unwrap_or(amount)),
+/// How an amount is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unit {
+    /// Decimal text, not a whole number of minor units.
+    pub decimal: bool,
+    /// The sign says only which way the money went: it is dropped.
+    pub unsigned: bool,
+}
+
+/// `abs:decimal:/amount` → the unit and `/amount`.
+pub(super) fn split_unit(amount: &str) -> (Unit, &str) {
+    let (unsigned, rest) = match amount.strip_prefix("abs:") {
+        Some(rest) => (true, rest),
+        None => (false, amount),
+    };
+    match rest.strip_prefix("decimal:") {
+        Some(pointer) => (Unit { decimal: true, unsigned }, pointer),
+        None => (Unit { decimal: false, unsigned }, rest.strip_prefix("minor:").unwrap_or(rest)),
     }
 }
 
