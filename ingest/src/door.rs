@@ -25,7 +25,7 @@ pub struct Source {
     pub name: SourceName,
     /// How its requests are read.
     pub provider: Arc<Provider>,
-    /// How its requests are signed: the provider's scheme, or that with the source's own tolerance.
+    /// How its requests are signed: the provider's scheme, with the source's own tolerance and address.
     pub scheme: Scheme,
     /// How many verified requests it may send; `None` for any number. Only verified ones count, so
     /// that a forger cannot use up a source's share.
@@ -83,7 +83,7 @@ impl OpenSource {
 impl<L: Log, S: Secrets, C: Clock> Door<L, S, C> {
     /// Checks and puts together. Install the metrics recorder before: the handles are made here.
     /// Errors are [`Invalid`](ErrorKind::Invalid): limits that contradict each other, a source named
-    /// twice, a source without secrets.
+    /// twice, a source without secrets or without the address that its scheme signs.
     pub fn new(
         settings: Settings,
         sources: impl IntoIterator<Item = Source>,
@@ -98,6 +98,11 @@ impl<L: Log, S: Secrets, C: Clock> Door<L, S, C> {
             let name = source.name.as_str().to_owned();
             if secrets.secrets(&name).is_none() {
                 return Err(Error::invalid(format!("open source {name}: it has no secrets; give it at least one")));
+            }
+            if source.scheme.lacks_url() {
+                return Err(Error::invalid(format!(
+                    "open source {name}: its scheme signs the source's address; give its `url`"
+                )));
             }
             let limiter = source
                 .rate_limit

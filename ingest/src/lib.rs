@@ -12,6 +12,7 @@ mod body;
 mod detached;
 mod door;
 mod gate;
+mod handshake;
 mod meters;
 mod probes;
 mod receive;

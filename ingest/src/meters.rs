@@ -89,7 +89,7 @@ impl SourceMeters {
     }
 
     pub(crate) fn rejected(&self, cause: Cause) {
-        if let Some(counter) = self.rejected.get(cause as usize) {
+        if let Some(counter) = self.rejected.get(cause.index()) {
             counter.increment(1);
         }
     }
@@ -164,7 +164,7 @@ mod tests {
             assert_eq!(outcome as usize, place);
         }
         for (place, cause) in Cause::ALL.into_iter().enumerate() {
-            assert_eq!(cause as usize, place);
+            assert_eq!(cause.index(), place);
         }
     }
 }

@@ -69,7 +69,7 @@ async fn admit<L: Log, S: Secrets, C: Clock>(
         Ok(sealed) => sealed,
         Err(cause) => {
             source.meters.rejected(cause);
-            tracing::debug!(source = source.name.as_str(), cause = cause.as_str(), "refused a signature");
+            tracing::debug!(source = source.name.as_str(), cause = cause.as_str(), "refused a signature: {cause}");
             return Answer::Rejected;
         }
     };

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::answer::Answer;
 use crate::door::Door;
-use crate::{probes, receive};
+use crate::{handshake, probes, receive};
 
 /// Largest head of a request, and most bytes of one connection that are read ahead.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
@@ -32,7 +32,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(5);
 pub fn router<L: Log, S: Secrets, C: Clock>(door: Arc<Door<L, S, C>>) -> Router {
     let not_allowed = || async { Answer::MethodNotAllowed };
     Router::new()
-        .route("/webhooks/{source}", post(receive::receive::<L, S, C>).fallback(not_allowed))
+        .route("/webhooks/{source}", post(receive::receive::<L, S, C>).fallback(handshake::handshake::<L, S, C>))
         .route("/healthz", get(probes::healthz).fallback(not_allowed))
         .route("/readyz", get(probes::readyz::<L, S, C>).fallback(not_allowed))
         .route("/metrics", get(probes::metrics::<L, S, C>).fallback(not_allowed))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ledgerline_domain::{Error, Result};
 
-/// Most bytes that an envelope adds to its body: three signature headers of 4 KiB, ids and type of
+/// Most bytes that an envelope adds to its body: evidence of 12 KiB, ids and type of
 /// 256 bytes each, all of them escaped, and the fixed attributes.
 pub const ENVELOPE_OVERHEAD_BYTES_MAX: usize = 32 * 1024;
 

@@ -12,6 +12,7 @@ use http::{Method, Request, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
+use ledgerline_domain::signature::Signed;
 use tokio::net::TcpStream;
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -88,18 +89,18 @@ impl Client {
         self.request(Method::GET, path, &[], Bytes::new()).await
     }
 
-    /// Posts a body until the server takes or refuses it: connection errors, 429 and 503 are tried
+    /// Posts a request until the server takes or refuses it: connection errors, 429 and 503 are tried
     /// again, `attempts` times in all. Gives the answer and how often it was tried again.
     pub async fn deliver(
         &mut self,
         attempts: u32,
-        mut headers: impl FnMut() -> Outcome<Vec<(String, String)>>,
-        body: &Bytes,
+        mut sign: impl FnMut() -> Outcome<Signed>,
     ) -> Outcome<(Answer, u32)> {
         let mut pause = Duration::from_millis(50);
         let mut again = 0;
         loop {
-            let result = self.post(&headers()?, body.clone()).await;
+            let Signed { headers, body } = sign()?;
+            let result = self.post(&headers, body).await;
             let wait = match &result {
                 Ok(answer) if matches!(answer.status, 429 | 503) => answer.retry_after,
                 Ok(_) => None,

@@ -1,7 +1,7 @@
 //! Signing secrets of the sources: where they are, and the ones in use right now.
 //!
 //! A secret is named by `env:NAME`, by `file:PATH` (one secret a line, so that an old and a new one
-//! can be valid together) or, discouraged, stands in the settings itself. Files are looked at every
+//! can be valid together; a public key in PEM counts as one line) or, discouraged, stands in the settings itself. Files are looked at every
 //! two seconds; a change counts without a restart, and a file that cannot be used leaves the old
 //! secrets in force and is logged. No error or log line ever holds a secret.
 
@@ -94,8 +94,7 @@ impl SecretRef {
                     return Err(refused(format!("it is longer than {FILE_BYTES_MAX} bytes")));
                 }
                 let text = std::fs::read_to_string(path).map_err(|e| refused(e.to_string()))?;
-                let secrets: Vec<SecretString> =
-                    text.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| l.to_owned().into()).collect();
+                let secrets: Vec<SecretString> = split(&text).into_iter().map(Into::into).collect();
                 if secrets.is_empty() { Err(refused("the file holds no secret".into())) } else { Ok(secrets) }
             }
         }
@@ -108,6 +107,23 @@ impl SecretRef {
             _ => None,
         }
     }
+}
+
+/// One secret a line; what stands from `-----BEGIN` to `-----END` is one secret.
+fn split(text: &str) -> Vec<String> {
+    let mut secrets: Vec<String> = Vec::new();
+    let mut inside = false;
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        match secrets.last_mut().filter(|_| inside) {
+            Some(last) => {
+                last.push('\n');
+                last.push_str(line);
+            }
+            None => secrets.push(line.to_owned()),
+        }
+        inside = (inside || line.starts_with("-----BEGIN")) && !line.starts_with("-----END");
+    }
+    secrets
 }
 
 /// All secrets of a source, prepared for its scheme.
@@ -190,5 +206,18 @@ impl SourceSecrets {
 impl Secrets for SourceSecrets {
     fn secrets(&self, source: &str) -> Option<Arc<SecretSet>> {
         self.sets.read().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_or_a_pem_block_is_a_secret() {
+        let pem = "-----BEGIN PUBLIC KEY-----\nAAAA\nBBBB\n-----END PUBLIC KEY-----";
+        let text = format!("one\n\n  two \r\n{}\n{pem}\nthree\n", pem.replace('\n', "\r\n  "));
+        assert_eq!(split(&text), ["one", "two", pem, pem, "three"]);
+        assert!(split(" \n").is_empty());
     }
 }

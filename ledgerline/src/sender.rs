@@ -1,7 +1,7 @@
 //! Signing as a source's provider would: scheme and first secret of the settings.
 
 use bytes::Bytes;
-use ledgerline_domain::signature::{self, Scheme};
+use ledgerline_domain::signature::{self, Scheme, Signed};
 use ledgerline_domain::time::UnixNanos;
 use secrecy::SecretString;
 
@@ -29,6 +29,11 @@ impl Signer {
     /// A signer by itself.
     pub fn new(scheme: Scheme, secret: SecretString) -> Self {
         Self { scheme, secret }
+    }
+
+    /// The request with this id, signed at this time, whatever the scheme.
+    pub fn request(&self, id: &str, at: UnixNanos, body: &Bytes) -> Outcome<Signed> {
+        Ok(signature::sign_request(&self.scheme, &self.secret, id, at, body)?)
     }
 
     /// The headers of a request with this id, signed at this time.

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ledgerline_domain::Error;
 use ledgerline_domain::ids::SourceName;
 use ledgerline_domain::provider::{Provider, Sources};
 use ledgerline_domain::signature::Scheme;
@@ -73,6 +74,8 @@ pub struct SourceSettings {
     pub secrets: Vec<SecretRef>,
     /// Oldest and most future signed time accepted, instead of the provider's own.
     pub tolerance_seconds: Option<u32>,
+    /// Its address exactly as it was entered at the provider, where the scheme signs it.
+    pub url: Option<String>,
     /// Requests per second past which it is told to slow down (429).
     pub rate_limit_per_second: Option<u32>,
 }
@@ -203,8 +206,8 @@ impl Loaded {
                     "give at least one, such as \"env:STRIPE_SECRET\" or \"file:stripe.secret\"",
                 );
             }
-            if let Err(error) = scheme_of(provider, source) {
-                return fault(&format!("source[{n}].tolerance_seconds"), &error.to_string());
+            if let Err((key, error)) = scheme_of(provider, source) {
+                return fault(&format!("source[{n}].{key}"), &error.to_string());
             }
             if source.rate_limit_per_second == Some(0) {
                 return fault(&format!("source[{n}].rate_limit_per_second"), "use 1 or more, or leave it out");
@@ -214,12 +217,12 @@ impl Loaded {
         Ok(Self { file: file.map(Path::to_owned), settings, sources: Arc::new(sources), providers })
     }
 
-    /// The scheme of a source: its provider's, with the source's own tolerance.
+    /// The scheme of a source: its provider's, with the source's own tolerance and address.
     pub fn scheme(&self, source: &SourceSettings) -> Outcome<Scheme> {
         let provider = self.sources.provider(source.name.as_str());
         let provider =
             provider.ok_or_else(|| Failure::usage(format!("find the provider of source {}", source.name)))?;
-        scheme_of(provider, source)
+        scheme_of(provider, source).map_err(|(_, error)| error.into())
     }
 
     /// The settings of one source.
@@ -234,11 +237,27 @@ impl Loaded {
     }
 }
 
-fn scheme_of(provider: &Provider, source: &SourceSettings) -> Outcome<Scheme> {
-    match source.tolerance_seconds {
-        Some(seconds) => Ok(provider.scheme().with_tolerance(seconds)?),
-        None => Ok(provider.scheme().clone()),
+/// The scheme, or the key that is wrong and why.
+fn scheme_of(provider: &Provider, source: &SourceSettings) -> Result<Scheme, (&'static str, Error)> {
+    let mut scheme = provider.scheme().clone();
+    if let Some(seconds) = source.tolerance_seconds {
+        scheme = scheme.with_tolerance(seconds).map_err(|error| ("tolerance_seconds", error))?;
     }
+    if let Some(url) = &source.url {
+        scheme = scheme.with_url(url).map_err(|error| ("url", error))?;
+    }
+    if scheme.lacks_url() {
+        let name = &source.name;
+        return Err((
+            "url",
+            Error::invalid(format!(
+                "leave it out: {} signs the address that it sends to, so give it exactly as it was entered there, \
+                 such as url = \"https://example.com/webhooks/{name}\"",
+                provider.name()
+            )),
+        ));
+    }
+    Ok(scheme)
 }
 
 /// The built-in providers and those of the files, which override by name.

@@ -24,6 +24,7 @@ fn refused_settings_name_file_key_and_fix() {
         (SOURCE.replace("shop", "Shop"), vec!["accept source name", "a-z"]),
         (with("tolerance_seconds = 0"), vec!["`source[0].tolerance_seconds`"]),
         (with("rate_limit_per_second = 0"), vec!["`source[0].rate_limit_per_second`", "1 or more"]),
+        (with("url = \"https://example.com\""), vec!["`source[0].url`", "does not sign the address"]),
         (with("secret = \"x\""), vec!["unknown field `secret`"]),
         ("providers = [\"absent.toml\"]".to_owned(), vec!["conf/absent.toml", "`providers`"]),
     ] {
@@ -70,4 +71,24 @@ fn secrets_are_named_and_never_shown() {
     let loaded = parse(&text).unwrap();
     assert!(loaded.settings.source[0].secrets[0].is_literal());
     assert!(!format!("{:?}", loaded.settings).contains("verysecret"));
+}
+
+#[test]
+fn a_source_gives_the_address_that_its_provider_signs() {
+    let folder = tempfile::tempdir().unwrap();
+    let signed = "scheme = \"hmac\"\nheader = \"x-sig\"\ncontent = \"{url}{body}\"\n\n[event]";
+    let generic = Provider::built_in_text("generic").unwrap();
+    let (before, after) = (generic.find("scheme =").unwrap(), generic.find("[event]").unwrap());
+    let text = format!("{}{signed}{}", &generic[..before], &generic[after + "[event]".len()..]);
+    std::fs::write(folder.path().join("ours.toml"), text).unwrap();
+    let parse = |url: &str| {
+        let source = SOURCE.replace("\"stripe\"", "\"generic\"");
+        Loaded::parse(&folder.path().join("l.toml"), &format!("providers = [\"ours.toml\"]\n{source}{url}"))
+    };
+    let missing = parse("").unwrap_err().message;
+    assert!(missing.contains("`source[0].url`") && missing.contains("https://example.com/webhooks/shop"), "{missing}");
+    assert!(parse("url = \"example.com\"").unwrap_err().message.contains("`source[0].url`"));
+    let loaded = parse("url = \"https://example.com/x\"").unwrap();
+    let scheme = loaded.scheme(loaded.source("shop").unwrap()).unwrap();
+    assert_eq!(scheme.url(), Some("https://example.com/x"));
 }

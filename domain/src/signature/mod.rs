@@ -1,16 +1,24 @@
-//! Signature schemes: how a request proves that the holder of a shared secret sent it.
+//! Signature schemes: how a request proves that the holder of a secret sent it.
 //!
 //! [`verify`] is the only way from a [`RawRequest`] to a [`Verified`] and so to an envelope
 //! (invariant I2). No scheme accepts by default: without a secret there is no [`SecretSet`], without
 //! a signature there is a [`Cause`]. Every signature of a request is compared with every secret in
 //! constant time; the signature is judged before the age, so a cause says what is really wrong.
-//! Everything read from a request is bounded: [`HEADER_BYTES_MAX`], [`SIGNATURES_MAX`],
-//! [`SECRETS_MAX`]. Nothing here prints a secret, a signature or a body (I12).
+//! Everything read from a request is bounded: [`HEADER_BYTES_MAX`], [`EVIDENCE_BYTES_MAX`],
+//! [`SIGNATURES_MAX`], [`PUBLIC_KEY_SIGNATURES_MAX`], [`SECRETS_MAX`]. Nothing here prints a secret, a
+//! signature or a body (I12).
 
+mod adyen;
+mod braintree;
+mod form;
+mod key;
 mod read;
+mod rsa;
 mod scheme;
 mod secrets;
+mod shared;
 mod sign;
+mod table;
 mod template;
 mod verify;
 
@@ -19,26 +27,33 @@ use std::fmt;
 #[cfg(doc)]
 use crate::request::{RawRequest, Verified};
 
-pub use scheme::{BodyHmac, GenericHmac, Scheme, StandardWebhooks, Stripe, Tolerance};
+pub use braintree::answer_challenge;
+pub use scheme::{Adyen, GenericHmac, RsaBody, Scheme, SharedSecret, StandardWebhooks, TimestampedList, Tolerance};
 pub use secrets::SecretSet;
-pub use sign::sign;
+pub use sign::{Signed, sign, sign_request};
 pub use verify::{reverify, verify};
 
 /// Longest value of a header that a scheme reads, in bytes.
 pub const HEADER_BYTES_MAX: usize = 4096;
+/// Longest evidence of a request, in bytes of header values.
+pub const EVIDENCE_BYTES_MAX: usize = 3 * HEADER_BYTES_MAX;
 /// Most signatures in one request.
 pub const SIGNATURES_MAX: usize = 16;
+/// Most signatures by public keys in one request: each costs a thousand HMACs to check.
+pub const PUBLIC_KEY_SIGNATURES_MAX: usize = 4;
 /// Most secrets of one source.
 pub const SECRETS_MAX: usize = 16;
+/// Longest address of a source, in bytes.
+pub const URL_BYTES_MAX: usize = 2048;
 /// Tolerance in seconds where a scheme signs a time and the settings say nothing.
 pub const TOLERANCE_SECONDS_DEFAULT: u32 = 300;
 
 /// Why a request was refused. Callers answer all of them alike; the difference is for operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// A header that the scheme reads is absent or empty.
+    /// Something that the scheme reads is absent or empty.
     Missing,
-    /// The headers are there and cannot be read as the scheme writes them.
+    /// It is there and cannot be read as the scheme writes it.
     Malformed,
     /// No signature of the request fits any secret.
     Wrong,
@@ -46,11 +61,36 @@ pub enum Cause {
     TooOld,
     /// The signature fits; the signed time is further ahead than the tolerance.
     InFuture,
+    /// Of a request whose items are signed one by one, some fit and this one (from 0) does not.
+    WrongItem(u32),
+    /// The request names or needs a key that is not among the source's secrets.
+    UnknownKey,
 }
 
 impl Cause {
-    /// All causes, in the order of their declaration.
-    pub const ALL: [Self; 5] = [Self::Missing, Self::Malformed, Self::Wrong, Self::TooOld, Self::InFuture];
+    /// All causes, in the order of [`index`](Self::index).
+    pub const ALL: [Self; 7] = [
+        Self::Missing,
+        Self::Malformed,
+        Self::Wrong,
+        Self::TooOld,
+        Self::InFuture,
+        Self::WrongItem(0),
+        Self::UnknownKey,
+    ];
+
+    /// Its place in [`ALL`](Self::ALL), whatever the item.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Missing => 0,
+            Self::Malformed => 1,
+            Self::Wrong => 2,
+            Self::TooOld => 3,
+            Self::InFuture => 4,
+            Self::WrongItem(_) => 5,
+            Self::UnknownKey => 6,
+        }
+    }
 
     /// A stable word for metrics and debug logs.
     pub const fn as_str(self) -> &'static str {
@@ -60,6 +100,8 @@ impl Cause {
             Self::Wrong => "wrong",
             Self::TooOld => "too_old",
             Self::InFuture => "in_future",
+            Self::WrongItem(_) => "wrong_item",
+            Self::UnknownKey => "unknown_key",
         }
     }
 }
@@ -68,10 +110,14 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Missing => "the signature is missing",
-            Self::Malformed => "the signature headers cannot be read",
+            Self::Malformed => "the signature cannot be read",
             Self::Wrong => "the signature fits no secret of the source",
             Self::TooOld => "the signed time is too far in the past",
             Self::InFuture => "the signed time is too far in the future",
+            Self::WrongItem(item) => {
+                return write!(f, "the signature of item {item} (from 0) fits no secret of the source");
+            }
+            Self::UnknownKey => "it is signed with a key that the source does not have",
         })
     }
 }

@@ -1,40 +1,44 @@
 //! How one provider signs: the schemes with their parameters, as the `[signature]` table of a
 //! provider file states them.
 //!
-//! A scheme that exists is valid: its tables are checked while they are read, unknown keys are
-//! refused, and messages name the key and the fix. Units: tolerances are whole seconds.
+//! A scheme that exists is valid: [`table`](super::table) checks its keys while they are read, with
+//! messages that name the key and the fix. Units: tolerances are whole seconds. What differs from
+//! one source to the next (tolerance, address) is set on a copy: [`Scheme::with_tolerance`],
+//! [`Scheme::with_url`].
 
 use compact_str::CompactString;
 use serde::Deserialize;
 
-use super::TOLERANCE_SECONDS_DEFAULT;
-use super::template::{self, BODY, ID_TIMESTAMP_BODY, Piece, TIMESTAMP_BODY};
+use super::URL_BYTES_MAX;
+use super::table::{self, SchemeTable};
+use super::template::{ID_TIMESTAMP_BODY, Piece};
 use crate::error::{Error, Result};
 
-/// Longest header name in settings, in bytes.
-const HEADER_NAME_BYTES_MAX: usize = 128;
-/// Longest prefix of a signature, in bytes.
-const PREFIX_BYTES_MAX: usize = 64;
-
-/// How a provider signs. Read from a table whose key `scheme` names the variant.
+/// How a provider signs. Read from a table whose key `scheme` names it.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(tag = "scheme")]
+#[serde(try_from = "SchemeTable")]
 pub enum Scheme {
-    /// `t=<unix seconds>,v1=<hex>` in one header, over `{timestamp}.{body}`
-    /// (<https://docs.stripe.com/webhooks#verify-manually>).
-    #[serde(rename = "stripe")]
-    Stripe(Stripe),
-    /// Symmetric signatures (`v1`) of <https://www.standardwebhooks.com>, over
+    /// `t=<unix seconds>,v1=<hex>` in one header: Stripe
+    /// (<https://docs.stripe.com/webhooks#verify-manually>), Paddle and others, by their separators.
+    TimestampedList(TimestampedList),
+    /// <https://www.standardwebhooks.com>: HMAC (`v1`) and ed25519 (`v1a`) over
     /// `{id}.{timestamp}.{body}`; Svix header names are the same scheme.
-    #[serde(rename = "standard-webhooks")]
     StandardWebhooks(StandardWebhooks),
-    /// A signature of the body alone, as GitHub sends it. It signs no time: a request can be
-    /// repeated for ever, and only the event's id tells.
-    #[serde(rename = "body-hmac")]
-    BodyHmac(BodyHmac),
-    /// Any other HMAC: a content template, the headers its parts stand in, and the key's encoding.
-    #[serde(rename = "hmac")]
+    /// Any other HMAC in a header: a content template, the headers its parts stand in, and how key
+    /// and signature are written.
     Hmac(GenericHmac),
+    /// An HMAC inside the body, one for each event of the request
+    /// (<https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures/>).
+    Adyen(Adyen),
+    /// A form that holds a payload and its signatures by public key
+    /// (<https://developer.paypal.com/braintree/docs/guides/webhooks/parse>).
+    Braintree,
+    /// RSA PKCS#1 v1.5 with SHA-256 over the body, as Wise signs
+    /// (<https://docs.wise.com/guides/developer/webhooks/event-handling>).
+    Rsa(RsaBody),
+    /// No signature: the secret itself travels in a header. All that some providers offer; it proves
+    /// who calls, and nothing about the body.
+    SharedSecret(SharedSecret),
 }
 
 /// How far the signed time may be from the time of receipt, in both directions.
@@ -46,51 +50,103 @@ pub enum Tolerance {
     AnyAge,
 }
 
-/// Parameters of [`Scheme::Stripe`].
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "StripeTable")]
-pub struct Stripe {
+/// Parameters of [`Scheme::TimestampedList`].
+#[derive(Clone, Debug)]
+pub struct TimestampedList {
+    /// The scheme's name in the file.
+    pub(super) name: &'static str,
     pub(super) header: CompactString,
+    pub(super) separator: char,
+    pub(super) timestamp_key: CompactString,
+    pub(super) signature_key: CompactString,
+    pub(super) content: Vec<Piece>,
+    pub(super) hash: Hash,
     pub(super) tolerance: Tolerance,
 }
 
 /// Parameters of [`Scheme::StandardWebhooks`].
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "StandardWebhooksTable")]
+#[derive(Clone, Debug)]
 pub struct StandardWebhooks {
     pub(super) tolerance: Tolerance,
 }
 
-/// Parameters of [`Scheme::BodyHmac`].
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "BodyHmacTable")]
-pub struct BodyHmac {
-    pub(super) header: CompactString,
-    pub(super) prefix: String,
-    pub(super) hash: Hash,
-    pub(super) encoding: Encoding,
-}
-
 /// Parameters of [`Scheme::Hmac`].
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "GenericHmacTable")]
+#[derive(Clone, Debug)]
 pub struct GenericHmac {
+    /// The scheme's name in the file.
+    pub(super) name: &'static str,
     pub(super) header: CompactString,
     pub(super) prefix: String,
+    /// Whether a signature without the prefix is taken as well.
+    pub(super) prefix_optional: bool,
     pub(super) hash: Hash,
     pub(super) encoding: Encoding,
     pub(super) content: Vec<Piece>,
     /// Set exactly when the content holds the id.
     pub(super) id_header: Option<CompactString>,
-    /// Set exactly when the content holds the time, with the tolerance.
-    pub(super) time: Option<(CompactString, Tolerance)>,
+    /// Set exactly when the content holds the time.
+    pub(super) time: Option<TimeHeader>,
     pub(super) key: KeyText,
+    /// The source's own address, where the content holds it. Without one nothing verifies.
+    pub(super) url: Option<String>,
+}
+
+/// A header that holds the signed time.
+#[derive(Clone, Debug)]
+pub(super) struct TimeHeader {
+    pub(super) header: CompactString,
+    pub(super) unit: TimeUnit,
+    pub(super) tolerance: Tolerance,
+}
+
+/// Parameters of [`Scheme::Adyen`].
+#[derive(Clone, Debug)]
+pub struct Adyen {
+    pub(super) body: AdyenBody,
+}
+
+/// Parameters of [`Scheme::Rsa`].
+#[derive(Clone, Debug)]
+pub struct RsaBody {
+    pub(super) header: CompactString,
+}
+
+/// Parameters of [`Scheme::SharedSecret`].
+#[derive(Clone, Debug)]
+pub struct SharedSecret {
+    /// The scheme's name in the file.
+    pub(super) name: &'static str,
+    pub(super) header: CompactString,
+    pub(super) form: SecretForm,
+}
+
+/// How a shared secret stands in its header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SecretForm {
+    /// Behind this text, which may be empty.
+    Plain(String),
+    /// `Bearer <secret>`; the word in any case (RFC 6750).
+    Bearer,
+    /// `Basic <base64 of user:password>`; the word in any case (RFC 7617).
+    Basic,
+}
+
+/// How Adyen's notifications are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AdyenBody {
+    /// `{"notificationItems": […]}`.
+    #[default]
+    Json,
+    /// One notification as a form.
+    Form,
 }
 
 /// The hash inside the HMAC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Hash {
+    Sha1,
     #[default]
     Sha256,
     Sha512,
@@ -105,6 +161,19 @@ pub(super) enum Encoding {
     Base64,
 }
 
+/// How a signed time is written in its header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum TimeUnit {
+    /// Seconds since 1970, digits only.
+    #[default]
+    Seconds,
+    /// Milliseconds since 1970, digits only.
+    Milliseconds,
+    /// RFC 3339.
+    Rfc3339,
+}
+
 /// How a secret's text stands for the key's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -114,43 +183,50 @@ pub(super) enum KeyText {
     Utf8,
     Base64,
     Hex,
-    /// Base64, with or without `whsec_` in front.
-    #[serde(skip)]
-    Whsec,
 }
 
 impl Scheme {
     /// The scheme's name in a provider file.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Stripe(_) => "stripe",
+            Self::TimestampedList(list) => list.name,
             Self::StandardWebhooks(_) => "standard-webhooks",
-            Self::BodyHmac(_) => "body-hmac",
-            Self::Hmac(_) => "hmac",
+            Self::Hmac(hmac) => hmac.name,
+            Self::Adyen(_) => "adyen",
+            Self::Braintree => "braintree",
+            Self::Rsa(_) => "rsa-sha256",
+            Self::SharedSecret(shared) => shared.name,
         }
     }
 
     /// How far the signed time may be off; `None` when the scheme signs no time.
     pub fn tolerance(&self) -> Option<Tolerance> {
         match self {
-            Self::Stripe(Stripe { tolerance, .. }) | Self::StandardWebhooks(StandardWebhooks { tolerance }) => {
-                Some(*tolerance)
-            }
-            Self::BodyHmac(_) => None,
-            Self::Hmac(hmac) => hmac.time.as_ref().map(|(_, tolerance)| *tolerance),
+            Self::TimestampedList(list) => Some(list.tolerance),
+            Self::StandardWebhooks(standard) => Some(standard.tolerance),
+            Self::Hmac(hmac) => hmac.time.as_ref().map(|time| time.tolerance),
+            Self::Adyen(_) | Self::Braintree | Self::Rsa(_) | Self::SharedSecret(_) => None,
         }
     }
 
     /// The same scheme with another tolerance: a source's own setting. Errors are
     /// [`Invalid`](crate::ErrorKind::Invalid): 0 seconds, or a scheme that signs no time.
     pub fn with_tolerance(&self, tolerance_seconds: u32) -> Result<Self> {
-        let tolerance = tolerance_of(Some(tolerance_seconds), false)?;
+        self.with(table::tolerance_of(Some(tolerance_seconds), false)?)
+    }
+
+    /// The same scheme without an age check: for looking at captured requests.
+    pub(super) fn at_any_age(&self) -> Self {
+        self.with(Tolerance::AnyAge).unwrap_or_else(|_| self.clone())
+    }
+
+    fn with(&self, tolerance: Tolerance) -> Result<Self> {
         let mut scheme = self.clone();
         let place = match &mut scheme {
-            Self::Stripe(stripe) => Some(&mut stripe.tolerance),
+            Self::TimestampedList(list) => Some(&mut list.tolerance),
             Self::StandardWebhooks(standard) => Some(&mut standard.tolerance),
-            Self::BodyHmac(_) => None,
-            Self::Hmac(hmac) => hmac.time.as_mut().map(|(_, tolerance)| tolerance),
+            Self::Hmac(hmac) => hmac.time.as_mut().map(|time| &mut time.tolerance),
+            Self::Adyen(_) | Self::Braintree | Self::Rsa(_) | Self::SharedSecret(_) => None,
         };
         match place {
             Some(place) => *place = tolerance,
@@ -164,28 +240,67 @@ impl Scheme {
         Ok(scheme)
     }
 
+    /// Whether the source's own address is part of what is signed, so that a source needs its `url`.
+    pub fn signs_url(&self) -> bool {
+        self.content().contains(&Piece::Url)
+    }
+
+    /// Whether the address it signs is still to be given with [`with_url`](Self::with_url).
+    pub fn lacks_url(&self) -> bool {
+        self.signs_url() && self.url().is_none()
+    }
+
+    /// The address that is signed, if it was given.
+    pub fn url(&self) -> Option<&str> {
+        match self {
+            Self::Hmac(hmac) => hmac.url.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The same scheme for a source whose address, exactly as it was entered at the provider, is
+    /// `url`. Errors are [`Invalid`](crate::ErrorKind::Invalid): no http address, or a scheme that
+    /// does not sign one.
+    pub fn with_url(&self, url: &str) -> Result<Self> {
+        let visible = url.bytes().all(|b| (b'!'..=b'~').contains(&b));
+        let web = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        if !visible || url.len() > URL_BYTES_MAX || web.is_none_or(str::is_empty) {
+            return Err(Error::invalid(format!(
+                "use `url` = {url:?}: give the address exactly as it was entered at the provider, such as \
+                 \"https://example.com/webhooks/shop\": visible ASCII, at most {URL_BYTES_MAX} bytes"
+            )));
+        }
+        let mut scheme = self.clone();
+        match &mut scheme {
+            Self::Hmac(hmac) if hmac.content.contains(&Piece::Url) => hmac.url = Some(url.to_owned()),
+            _ => {
+                return Err(Error::invalid(format!(
+                    "use `url`: the scheme {} does not sign the address here; remove the key",
+                    self.name()
+                )));
+            }
+        }
+        Ok(scheme)
+    }
+
+    /// Whether anybody who can verify can also sign. Of the others only the provider can.
+    pub fn is_symmetric(&self) -> bool {
+        !matches!(self, Self::Rsa(_))
+    }
+
+    /// Whether the signature stands in the body, which signing therefore changes.
+    pub fn signs_in_body(&self) -> bool {
+        matches!(self, Self::Adyen(_) | Self::Braintree)
+    }
+
+    /// What a signature in a header covers; empty for the schemes that have none.
     pub(super) fn content(&self) -> &[Piece] {
         match self {
-            Self::Stripe(_) => &TIMESTAMP_BODY,
+            Self::TimestampedList(list) => &list.content,
             Self::StandardWebhooks(_) => &ID_TIMESTAMP_BODY,
-            Self::BodyHmac(_) => &BODY,
             Self::Hmac(hmac) => &hmac.content,
-        }
-    }
-
-    pub(super) fn hash(&self) -> Hash {
-        match self {
-            Self::Stripe(_) | Self::StandardWebhooks(_) => Hash::Sha256,
-            Self::BodyHmac(BodyHmac { hash, .. }) | Self::Hmac(GenericHmac { hash, .. }) => *hash,
-        }
-    }
-
-    pub(super) fn key_text(&self) -> KeyText {
-        match self {
-            // Stripe's key is the whole `whsec_…` text.
-            Self::Stripe(_) | Self::BodyHmac(_) => KeyText::Utf8,
-            Self::StandardWebhooks(_) => KeyText::Whsec,
-            Self::Hmac(hmac) => hmac.key,
+            Self::Rsa(_) => &[Piece::Body],
+            Self::Adyen(_) | Self::Braintree | Self::SharedSecret(_) => &[],
         }
     }
 }
@@ -193,167 +308,17 @@ impl Scheme {
 impl Hash {
     pub(super) fn bytes(self) -> usize {
         match self {
+            Self::Sha1 => 20,
             Self::Sha256 => 32,
             Self::Sha512 => 64,
         }
     }
-}
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StripeTable {
-    header: Option<String>,
-    tolerance_seconds: Option<u32>,
-    #[serde(default)]
-    accept_any_age: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StandardWebhooksTable {
-    tolerance_seconds: Option<u32>,
-    #[serde(default)]
-    accept_any_age: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BodyHmacTable {
-    header: String,
-    prefix: Option<String>,
-    #[serde(default)]
-    hash: Hash,
-    #[serde(default)]
-    encoding: Encoding,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GenericHmacTable {
-    header: String,
-    #[serde(default)]
-    prefix: String,
-    #[serde(default)]
-    hash: Hash,
-    #[serde(default)]
-    encoding: Encoding,
-    content: Option<String>,
-    id_header: Option<String>,
-    timestamp_header: Option<String>,
-    tolerance_seconds: Option<u32>,
-    #[serde(default)]
-    accept_any_age: bool,
-    #[serde(default)]
-    key: KeyText,
-}
-
-impl TryFrom<StripeTable> for Stripe {
-    type Error = Error;
-    fn try_from(table: StripeTable) -> Result<Self> {
-        Ok(Self {
-            header: header_name("header", table.header.as_deref().unwrap_or("stripe-signature"))?,
-            tolerance: tolerance_of(table.tolerance_seconds, table.accept_any_age)?,
-        })
-    }
-}
-
-impl TryFrom<StandardWebhooksTable> for StandardWebhooks {
-    type Error = Error;
-    fn try_from(table: StandardWebhooksTable) -> Result<Self> {
-        Ok(Self { tolerance: tolerance_of(table.tolerance_seconds, table.accept_any_age)? })
-    }
-}
-
-impl TryFrom<BodyHmacTable> for BodyHmac {
-    type Error = Error;
-    fn try_from(table: BodyHmacTable) -> Result<Self> {
-        // GitHub's style names the hash in front of the signature.
-        let named = match table.hash {
-            Hash::Sha256 => "sha256=",
-            Hash::Sha512 => "sha512=",
-        };
-        Ok(Self {
-            header: header_name("header", &table.header)?,
-            prefix: prefix(table.prefix.unwrap_or_else(|| named.to_owned()))?,
-            hash: table.hash,
-            encoding: table.encoding,
-        })
-    }
-}
-
-impl TryFrom<GenericHmacTable> for GenericHmac {
-    type Error = Error;
-    fn try_from(table: GenericHmacTable) -> Result<Self> {
-        let content = template::parse(table.content.as_deref().unwrap_or("{id}.{timestamp}.{body}"))?;
-        let part =
-            |piece: Piece, name: &str, key: &str, header: &Option<String>| match (content.contains(&piece), header) {
-                (true, Some(header)) => header_name(key, header).map(Some),
-                (false, None) => Ok(None),
-                (true, None) => {
-                    Err(Error::invalid(format!("read `{key}`: `content` signs {name}, so say which header holds it")))
-                }
-                // A value that nobody signed would look like evidence.
-                (false, Some(_)) => Err(Error::invalid(format!(
-                    "read `{key}`: `content` does not sign {name}; add it there or remove the key"
-                ))),
-            };
-        let id_header = part(Piece::Id, "{id}", "id_header", &table.id_header)?;
-        let timestamp_header = part(Piece::Timestamp, "{timestamp}", "timestamp_header", &table.timestamp_header)?;
-        let time = match timestamp_header {
-            Some(header) => Some((header, tolerance_of(table.tolerance_seconds, table.accept_any_age)?)),
-            None if table.tolerance_seconds.is_some() || table.accept_any_age => {
-                return Err(Error::invalid(
-                    "read `tolerance_seconds`: `content` signs no {timestamp}, so there is no age to check; remove the key",
-                ));
-            }
-            None => None,
-        };
-        Ok(Self {
-            header: header_name("header", &table.header)?,
-            prefix: prefix(table.prefix)?,
-            hash: table.hash,
-            encoding: table.encoding,
-            content,
-            id_header,
-            time,
-            key: table.key,
-        })
-    }
-}
-
-/// 0 is not "off" here: an age check that is off must be written down as such (I2).
-fn tolerance_of(seconds: Option<u32>, accept_any_age: bool) -> Result<Tolerance> {
-    match (seconds, accept_any_age) {
-        (None, false) => Ok(Tolerance::Seconds(TOLERANCE_SECONDS_DEFAULT)),
-        (Some(0), false) => Err(Error::invalid(
-            "read `tolerance_seconds`: 0 would refuse everything or check nothing; give seconds (300 is usual), \
-             or write `accept_any_age = true` instead to accept requests of any age",
-        )),
-        (Some(seconds), false) => Ok(Tolerance::Seconds(seconds)),
-        (None | Some(0), true) => Ok(Tolerance::AnyAge),
-        (Some(_), true) => {
-            Err(Error::invalid("read `accept_any_age`: it contradicts `tolerance_seconds`; keep one of the two"))
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "SHA-1",
+            Self::Sha256 => "SHA-256",
+            Self::Sha512 => "SHA-512",
         }
     }
-}
-
-/// A header's name in lower case, as [`crate::request::Headers`] wants it.
-fn header_name(key: &str, name: &str) -> Result<CompactString> {
-    let token = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    if name.is_empty() || name.len() > HEADER_NAME_BYTES_MAX || !name.bytes().all(token) {
-        return Err(Error::invalid(format!(
-            "read `{key}`: {name:?} is no header name: use 1 to {HEADER_NAME_BYTES_MAX} letters, digits, '-' and '_'"
-        )));
-    }
-    Ok(CompactString::from(name.to_ascii_lowercase()))
-}
-
-fn prefix(prefix: String) -> Result<String> {
-    let visible = prefix.bytes().all(|b| (b' '..=b'~').contains(&b));
-    if !visible || prefix.len() > PREFIX_BYTES_MAX {
-        return Err(Error::invalid(format!(
-            "read `prefix`: use at most {PREFIX_BYTES_MAX} characters of visible ASCII, such as \"sha256=\""
-        )));
-    }
-    Ok(prefix)
 }

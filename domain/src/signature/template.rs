@@ -1,11 +1,16 @@
-//! What is signed: text, the event's id, the signed time and the body, in the scheme's order.
+//! What is signed: text, the event's id, the signed time, the source's address, further headers and
+//! the body, in the scheme's order.
 
 use std::borrow::Cow;
+
+use compact_str::CompactString;
 
 use crate::error::{Error, Result};
 
 /// Longest template, in bytes.
 const TEMPLATE_BYTES_MAX: usize = 256;
+/// Most headers that a template names with `{header:…}`.
+pub(super) const HEADERS_MAX: usize = 4;
 
 /// One part of the signed content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,16 +23,16 @@ pub(super) enum Piece {
     Timestamp,
     /// The exact body.
     Body,
+    /// The source's address, exactly as it was entered at the provider.
+    Url,
+    /// The value of this header (lower case), exactly.
+    Header(CompactString),
 }
 
 const DOT: Piece = Piece::Text(Cow::Borrowed("."));
 
-/// `{timestamp}.{body}`: Stripe.
-pub(super) static TIMESTAMP_BODY: [Piece; 3] = [Piece::Timestamp, DOT, Piece::Body];
 /// `{id}.{timestamp}.{body}`: Standard Webhooks.
 pub(super) static ID_TIMESTAMP_BODY: [Piece; 5] = [Piece::Id, DOT, Piece::Timestamp, DOT, Piece::Body];
-/// `{body}`: GitHub and many others.
-pub(super) static BODY: [Piece; 1] = [Piece::Body];
 
 /// Reads a template such as `{id}.{timestamp}.{body}`. Each name stands at most once and the body
 /// must be among them; braces stand for nothing else. Errors are of kind `Invalid`.
@@ -44,7 +49,11 @@ pub(super) fn parse(template: &str) -> Result<Vec<Piece>> {
                 Some(("id", after)) => (Piece::Id, after),
                 Some(("timestamp", after)) => (Piece::Timestamp, after),
                 Some(("body", after)) => (Piece::Body, after),
-                _ => return fault("a brace must open {id}, {timestamp} or {body}"),
+                Some(("url", after)) => (Piece::Url, after),
+                Some((name, after)) if name.starts_with("header:") => {
+                    (Piece::Header(name.trim_start_matches("header:").to_ascii_lowercase().into()), after)
+                }
+                _ => return fault("a brace must open {id}, {timestamp}, {body}, {url} or {header:name}"),
             }
         } else {
             let (text, after) = rest.split_at(rest.find('{').unwrap_or(rest.len()));
@@ -54,7 +63,7 @@ pub(super) fn parse(template: &str) -> Result<Vec<Piece>> {
             (Piece::Text(Cow::Owned(text.to_owned())), after)
         };
         if !matches!(piece, Piece::Text(_)) && pieces.contains(&piece) {
-            return fault("it names {id}, {timestamp} or {body} twice");
+            return fault("it names the same part twice");
         }
         pieces.push(piece);
         rest = after;

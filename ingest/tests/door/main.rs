@@ -4,5 +4,6 @@
 mod answers;
 mod bounds;
 mod closing;
+mod handshake;
 mod meters;
 mod support;

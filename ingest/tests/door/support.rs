@@ -47,6 +47,24 @@ kind = "order"
 id = ["/order"]
 "#;
 
+/// A provider whose new webhooks are challenged.
+const BRAINTREE: &str = r#"
+name = "braintree"
+format = 1
+[signature]
+scheme = "braintree"
+[event]
+id = ["/id"]
+type = ["/type"]
+[order]
+class = "arrival"
+[[entity]]
+types = ["*"]
+kind = "order"
+id = ["/id"]
+"#;
+pub const BRAINTREE_SECRET: &str = "integration_public_key:integration_private_key";
+
 /// What the log does with an append.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mood {
@@ -151,12 +169,19 @@ pub fn sources() -> Vec<Source> {
         scheme: provider.scheme().clone(),
         rate_limit,
     };
-    vec![source("stripe-eu", &stripe, None), source("shop", &shop, None), source("limited", &stripe, limit)]
+    let braintree = Arc::new(Provider::parse("braintree.toml", BRAINTREE).unwrap());
+    vec![
+        source("stripe-eu", &stripe, None),
+        source("shop", &shop, None),
+        source("limited", &stripe, limit),
+        source("braintree", &braintree, None),
+    ]
 }
 
 pub fn secrets() -> TestSecrets {
-    let set = |scheme: &Scheme| Arc::new(SecretSet::new(scheme, [SecretString::from(SECRET)]).unwrap());
-    let names = ["stripe-eu", "shop", "limited"];
+    let secret = |scheme: &Scheme| if matches!(scheme, Scheme::Braintree) { BRAINTREE_SECRET } else { SECRET };
+    let set = |scheme: &Scheme| Arc::new(SecretSet::new(scheme, [SecretString::from(secret(scheme))]).unwrap());
+    let names = ["stripe-eu", "shop", "limited", "braintree"];
     TestSecrets(Mutex::new(sources().iter().zip(names).map(|(source, name)| (name, set(&source.scheme))).collect()))
 }
 

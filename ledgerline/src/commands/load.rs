@@ -120,9 +120,9 @@ async fn connection(
             pace.wait().await;
         }
         let (id, body) = bodies.next();
-        let headers = signer.headers(&id, SystemClock.now(), &body)?;
+        let signed = signer.request(&id, SystemClock.now(), &body)?;
         let sent = Instant::now();
-        let status = match client.post(&headers, body).await {
+        let status = match client.post(&signed.headers, signed.body).await {
             Ok(answer) => {
                 latencies.note(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX));
                 answer.status

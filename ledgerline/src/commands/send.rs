@@ -64,8 +64,8 @@ pub async fn run(loaded: &Loaded, args: &SendArgs, out: &mut Output) -> Outcome 
                 }
                 let body = read(&path)?;
                 let id = message_id(&body);
-                let sign = || signer.headers(&id, SystemClock.now(), &body);
-                let answer = match client.deliver(ATTEMPTS_MAX, sign, &body).await {
+                let sign = || signer.request(&id, SystemClock.now(), &body);
+                let answer = match client.deliver(ATTEMPTS_MAX, sign).await {
                     Ok((answer, again)) => {
                         report.tried_again += u64::from(again);
                         answer.status.to_string()

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use indicatif::ProgressBar;
 use ledgerline_domain::ports::Clock as _;
+use ledgerline_domain::signature::Signed;
 use ledgerline_domain::time::UnixNanos;
 use tokio::task::JoinSet;
 
@@ -86,8 +87,8 @@ pub async fn deliver(
                     _ => format!("/webhooks/{}", name(delivery.source)),
                 };
                 let client = clients.entry(path.clone()).or_insert_with(|| Client::new(server.at(&path)));
-                let sign = || headers(&signers, delivery);
-                let (answer, again) = client.deliver(ATTEMPTS_MAX, sign, &delivery.body).await?;
+                let sign = || Ok(Signed { headers: headers(&signers, delivery)?, body: delivery.body.clone() });
+                let (answer, again) = client.deliver(ATTEMPTS_MAX, sign).await?;
                 *tally.answers.entry((delivery.kind, answer.status)).or_default() += 1;
                 if delivery.kind == Kind::Genuine && matches!(answer.status, 200..=299) {
                     *tally.acknowledged.entry(delivery.id.clone()).or_default() += 1;
