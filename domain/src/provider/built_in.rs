@@ -4,6 +4,7 @@
 /// Name and text, by name.
 pub(super) const FILES: &[(&str, &str)] = &[
     ("adyen", include_str!("files/adyen.toml")),
+    ("adyen-form", include_str!("files/adyen-form.toml")),
     ("adyen-platform", include_str!("files/adyen-platform.toml")),
     ("authorize-net", include_str!("files/authorize-net.toml")),
     ("braintree", include_str!("files/braintree.toml")),

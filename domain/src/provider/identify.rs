@@ -116,7 +116,7 @@ impl IdentifyPlan {
         let Some(split) = &self.split else {
             return vec![self.one(source, raw, raw.body.clone(), None)];
         };
-        let items = match items(split, raw.body) {
+        let items = match self.body.json(raw.body).and_then(|json| items(split, &bytes_of(json, raw.body))) {
             Ok(items) => items,
             Err(reason) => return vec![unreadable(source, raw.body.clone(), None, reason)],
         };
@@ -136,9 +136,9 @@ impl IdentifyPlan {
         body: Bytes,
         part: Option<RequestPart>,
     ) -> Identified {
-        let read = self
-            .body
-            .json(&body)
+        // An item of a split request is JSON, whatever the request was.
+        let json = if part.is_some() { Ok(Cow::Borrowed(body.as_ref())) } else { self.body.json(&body) };
+        let read = json
             .and_then(|json| self.pointers.find(&json).and_then(|found| self.read(source, raw.headers, &found)));
         match read {
             Ok((id, event_type, entity, order, occurred_at)) => {
@@ -286,6 +286,14 @@ fn first_text<'a>(
         Place::Literal(text) => Some(Cow::Borrowed(text)),
         Place::Many(many) => many.text(|part| first_text(part, found, headers, event_type)).map(Cow::Owned),
     })
+}
+
+/// JSON as bytes that can be shared: the body's own, where it is JSON itself.
+fn bytes_of(json: Cow<'_, [u8]>, body: &Bytes) -> Bytes {
+    match json {
+        Cow::Borrowed(_) => body.clone(),
+        Cow::Owned(json) => json.into(),
+    }
 }
 
 /// The exact bytes of each element of the array that carries the events.

@@ -52,8 +52,9 @@ impl Provider {
     pub fn parse(file: &str, text: &str) -> Result<Self> {
         let file = file::ProviderFile::parse(file, text)?;
         let identify = identify::IdentifyPlan::new(&file);
-        // The check has made sure that it can be planned.
-        let body = body::BodyPlan::new(file.body.as_ref()).unwrap_or_default();
+        // Items of a split request are JSON. The check has made sure that the rest can be planned.
+        let whole = file.body.as_ref().filter(|_| file.split.is_none());
+        let body = body::BodyPlan::new(whole).unwrap_or_default();
         Ok(Self { file, identify, body, plans: RwLock::default() })
     }
 

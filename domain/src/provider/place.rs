@@ -56,12 +56,14 @@ impl Written {
         one.into_iter().chain(many.into_iter().flatten().flatten())
     }
 
-    /// As people read it in a table: `pspReference : eventCode`.
+    /// As people read it in a table: a place as it is, of several the last part of each, such as
+    /// `pspReference : eventCode`.
     pub(super) fn in_words(&self) -> String {
         match self {
             Self::One(place) => place.clone(),
             Self::Many(many) => {
-                let parts: Vec<_> = many.parts.iter().map(|part| part.first().cloned().unwrap_or_default()).collect();
+                let last = |place: &String| place.rsplit('/').next().unwrap_or_default().to_owned();
+                let parts: Vec<_> = many.parts.iter().filter_map(|part| part.first()).map(last).collect();
                 match &many.rule {
                     Rule::Join(with) => parts.join(&format!(" {with} ")),
                     Rule::Hash => format!("hash of {}", parts.join(", ")),

@@ -4,6 +4,9 @@ use super::file::{ClassName, ProviderFile};
 use super::place::Written;
 use crate::fact::FactKind;
 
+/// Most places that a cell of the table shows.
+const PLACES_SHOWN: usize = 3;
+
 /// What a provider file says, in words for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -27,8 +30,8 @@ impl Summary {
     pub(super) fn new(file: &ProviderFile) -> Self {
         let code = |text: &str| format!("`{text}`");
         let list = |places: &[Written]| {
-            let shown: Vec<_> = places.iter().take(3).map(|p| code(&p.in_words())).collect();
-            let more = if places.len() > 3 { ", …" } else { "" };
+            let shown: Vec<_> = places.iter().take(PLACES_SHOWN).map(|p| code(&p.in_words())).collect();
+            let more = if places.len() > PLACES_SHOWN { ", …" } else { "" };
             format!("{}{more}", shown.join(", "))
         };
         let payments: Vec<&Written> =
