@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use base64::Engine as _;
 use bytes::Bytes;
 
 use crate::fixtures::{files, folder};
@@ -80,8 +81,8 @@ fn kind_of_adyen(provider: &'static str, body: &[u8]) -> &'static str {
 
 /// Braintree's XML as it travels. The files are the decoded view of it.
 fn in_a_form(xml: &[u8]) -> Vec<u8> {
-    let encoded: String = xml.iter().map(|b| format!("%{b:02X}")).collect();
-    format!("bt_payload={encoded}").into_bytes()
+    let encoded = base64::engine::general_purpose::STANDARD.encode(xml).replace('+', "%2B").replace('=', "%3D");
+    format!("bt_payload={encoded}%0A").into_bytes()
 }
 
 /// A folder's path as a source may be named.
