@@ -17,11 +17,7 @@ pub fn decimals(currency: &str) -> u32 {
 /// An amount counted in `from` decimal places, in `to` places; nothing when it does not fit exactly.
 pub fn rescale(amount: i64, from: u32, to: u32) -> Option<i64> {
     let factor = 10_i64.checked_pow(from.abs_diff(to))?;
-    if to >= from {
-        amount.checked_mul(factor)
-    } else {
-        (amount % factor == 0).then_some(amount / factor)
-    }
+    if to >= from { amount.checked_mul(factor) } else { (amount % factor == 0).then_some(amount / factor) }
 }
 
 /// Minor units as people write them: `1250, EUR` is `12.50 EUR`.

@@ -385,3 +385,46 @@ impl Anomaly {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fact(kind: FactKind, amount: Option<i64>, reference: Option<&str>) -> Fact {
+        let currency = amount.map(|_| "EUR".into());
+        Fact { kind, amount, currency, basis: AmountBasis::Total, reference: reference.map(Into::into), status: None }
+    }
+
+    fn folded(facts: &[Fact]) -> Payment {
+        let mut payment = Payment::default();
+        facts.iter().for_each(|fact| payment.evolve(fact));
+        payment
+    }
+
+    #[test]
+    fn a_capture_that_fails_after_all_leaves_nothing() {
+        let (authorized, failed) = (FactKind::Authorized, FactKind::CaptureFailed);
+        let capture = |id| fact(FactKind::Captured, Some(500), Some(id));
+        let start = [fact(authorized, Some(1000), None), capture("c1"), capture("c2")];
+        let with = |more: &[Fact]| folded(&[start.as_slice(), more].concat());
+        let both = with(&[]);
+        assert_eq!((both.captured(), both.status()), (1000, PaymentStatus::Captured));
+        let one = with(&[fact(failed, None, Some("c2"))]);
+        assert_eq!((one.captured(), one.status()), (500, PaymentStatus::Captured));
+        let none = with(&[fact(failed, None, None)]);
+        assert_eq!((none.captured(), none.status()), (0, PaymentStatus::Failed));
+        let again = with(&[fact(failed, None, Some("c2")), capture("c2")]);
+        assert_eq!((again.captured(), again.status()), (1000, PaymentStatus::Captured));
+        assert_eq!(with(&[fact(failed, None, Some("other"))]).captured(), 1000);
+    }
+
+    #[test]
+    fn without_amounts_the_last_word_counts() {
+        let (captured, failed) = (fact(FactKind::Captured, None, None), fact(FactKind::Failed, None, None));
+        assert_eq!(folded(std::slice::from_ref(&captured)).status(), PaymentStatus::Captured);
+        assert_eq!(folded(&[captured.clone(), failed.clone()]).status(), PaymentStatus::Failed);
+        let payment = folded(&[failed, captured]);
+        assert_eq!((payment.status(), payment.captured()), (PaymentStatus::Captured, 0));
+        assert!(payment.anomalies().is_empty());
+    }
+}

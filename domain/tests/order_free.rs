@@ -26,6 +26,7 @@ fn fact() -> impl Strategy<Value = Fact> {
         Just(FactKind::Canceled),
         Just(FactKind::Refund),
         Just(FactKind::Dispute),
+        Just(FactKind::CaptureFailed),
         Just(FactKind::Fee),
     ];
     let status = prop_oneof![

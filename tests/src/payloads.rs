@@ -87,7 +87,8 @@ fn in_a_form(xml: &[u8]) -> Vec<u8> {
 
 /// A folder's path as a source may be named.
 fn source_name(path: &str) -> String {
-    let plain: String = path.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let plain: String =
+        path.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     let tail: String = plain.chars().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect();
     tail.trim_matches('-').to_owned()
 }

@@ -130,7 +130,9 @@ fn any_delivery_of_a_providers_payloads_ends_in_one_state() {
         *sum = (sum.0 + events.len(), sum.1 + records.len(), sum.2 + several);
     }
     for (provider, (events, entities, several)) in told {
-        println!("{provider}: {events} events of {entities} entities, {several} with several; {PERMUTATIONS} orders each");
+        println!(
+            "{provider}: {events} events of {entities} entities, {several} with several; {PERMUTATIONS} orders each"
+        );
     }
 }
 

@@ -128,8 +128,7 @@ fn check_entity(key: &str, rule: &EntityRule) -> Result<(), Fault> {
     patterns(key, &rule.types)?;
     places(&format!("{key}.id"), &rule.id, 1, Allowed::Everything)?;
     pointers(&format!("{key}.status"), &rule.status)?;
-    let kinds: Vec<_> =
-        rule.kind_at.iter().filter(|k| **k != Written::One("type-prefix".into())).cloned().collect();
+    let kinds: Vec<_> = rule.kind_at.iter().filter(|k| **k != Written::One("type-prefix".into())).cloned().collect();
     places(&format!("{key}.kind_at"), &kinds, 0, Allowed::Pointers)?;
     if !is_kind(&rule.kind) || is_reserved(&rule.kind) {
         return fault(
@@ -239,10 +238,7 @@ fn pointers(key: &str, list: &[String]) -> Result<(), Fault> {
 
 fn pointer(key: &str, place: &str) -> Result<(), Fault> {
     if !place.starts_with('/') || place.len() > 1024 || place.matches('/').count() > 32 {
-        return fault(
-            key,
-            format!("{place:?} is no JSON pointer: start with '/', such as /data/id, at most 32 parts"),
-        );
+        return fault(key, format!("{place:?} is no JSON pointer: start with '/', such as /data/id, at most 32 parts"));
     }
     Ok(())
 }

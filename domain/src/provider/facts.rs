@@ -58,9 +58,8 @@ impl FactPlan {
         let (mut facts, mut each) = (Vec::new(), Vec::new());
         for rule in rules {
             match &rule.each {
-                Some(array) => each.extend(
-                    slots(std::slice::from_ref(array)).into_iter().map(|slot| EachPlan::new(file, rule, slot)),
-                ),
+                Some(array) => each
+                    .extend(slots(std::slice::from_ref(array)).into_iter().map(|slot| EachPlan::new(file, rule, slot))),
                 None => facts.push(PlannedFact::new(file, rule, &mut slots)),
             }
         }
@@ -84,11 +83,7 @@ impl FactPlan {
 }
 
 impl PlannedFact {
-    pub(super) fn new(
-        file: &ProviderFile,
-        rule: &FactRule,
-        slots: &mut dyn FnMut(&[String]) -> Vec<usize>,
-    ) -> Self {
+    pub(super) fn new(file: &ProviderFile, rule: &FactRule, slots: &mut dyn FnMut(&[String]) -> Vec<usize>) -> Self {
         let (units, pointers): (Vec<Unit>, Vec<String>) =
             rule.amount.iter().map(|a| split_unit(a)).map(|(unit, pointer)| (unit, pointer.to_owned())).unzip();
         let conditions = rule.when.values().map(Condition::new);
@@ -119,8 +114,8 @@ impl PlannedFact {
             return Err(format!("an id of a {:?} fact is longer than {REFERENCE_BYTES_MAX} bytes", self.kind));
         }
         let amount = self.amount.iter().find_map(|(unit, slot)| at(*slot, found).map(|text| (*unit, text)));
-        let by_id = matches!(self.kind, FactKind::Refund | FactKind::Dispute | FactKind::CaptureFailed)
-            && reference.is_some();
+        let by_id =
+            matches!(self.kind, FactKind::Refund | FactKind::Dispute | FactKind::CaptureFailed) && reference.is_some();
         if amount.is_none() && !self.amount.is_empty() && !by_id {
             return Ok(None);
         }

@@ -138,8 +138,8 @@ impl IdentifyPlan {
     ) -> Identified {
         // An item of a split request is JSON, whatever the request was.
         let json = if part.is_some() { Ok(Cow::Borrowed(body.as_ref())) } else { self.body.json(&body) };
-        let read = json
-            .and_then(|json| self.pointers.find(&json).and_then(|found| self.read(source, raw.headers, &found)));
+        let read =
+            json.and_then(|json| self.pointers.find(&json).and_then(|found| self.read(source, raw.headers, &found)));
         match read {
             Ok((id, event_type, entity, order, occurred_at)) => {
                 Identified { id, event_type, entity, order, occurred_at, body, part, unreadable: None }
@@ -280,9 +280,7 @@ fn first_text<'a>(
         Place::Header(name) => {
             headers.get(name).and_then(|v| std::str::from_utf8(v).ok()).filter(|v| !v.is_empty()).map(Cow::Borrowed)
         }
-        Place::TypePrefix => {
-            event_type.split(['.', '/', '#']).next().filter(|p| !p.is_empty()).map(Cow::Borrowed)
-        }
+        Place::TypePrefix => event_type.split(['.', '/', '#']).next().filter(|p| !p.is_empty()).map(Cow::Borrowed),
         Place::Literal(text) => Some(Cow::Borrowed(text)),
         Place::Many(many) => many.text(|part| first_text(part, found, headers, event_type)).map(Cow::Owned),
     })

@@ -161,4 +161,6 @@ impl Sources {
 }
 
 #[cfg(test)]
+mod format_tests;
+#[cfg(test)]
 mod tests;

@@ -55,8 +55,7 @@ fn unknown(name: &str) -> Failure {
 
 fn read(file: &Path) -> Outcome<Provider> {
     let shown = file.display().to_string();
-    let text =
-        std::fs::read_to_string(file).map_err(|e| Failure::usage(format!("read provider file {shown}: {e}")))?;
+    let text = std::fs::read_to_string(file).map_err(|e| Failure::usage(format!("read provider file {shown}: {e}")))?;
     Ok(Provider::parse(&shown, &text)?)
 }
 
@@ -260,7 +259,9 @@ mod tests {
     fn the_scaffold_is_a_good_file_and_names_every_key() {
         let provider = Provider::parse("scaffold", SCAFFOLD).unwrap();
         assert_eq!(provider.name(), SCAFFOLD_NAME);
-        for key in ["encoding", "join", "hash", "time_without_zone", "split", "order.family", "decimals", "each", "abs:"] {
+        for key in
+            ["encoding", "join", "hash", "time_without_zone", "split", "order.family", "decimals", "each", "abs:"]
+        {
             assert!(SCAFFOLD.contains(key), "{key}");
         }
     }
