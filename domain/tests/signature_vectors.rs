@@ -2,7 +2,7 @@
 //! cases of the schemes. They are read from `../shared/fixtures` beside the project; where that is
 //! absent the test says so and passes.
 
-#![expect(clippy::expect_used, reason = "tests stop at the first surprise")]
+#![expect(clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -71,6 +71,8 @@ pub enum Command {
     /// Start, check and try a provider file
     #[command(subcommand)]
     Provider(ProviderCommand),
+    /// Explain a captured request: what its signature covers, and why it is refused
+    VerifySignature(VerifySignatureArgs),
     /// Put load on a running server and measure it
     Load(LoadArgs),
 }
@@ -309,6 +311,35 @@ pub struct CheckArgs {
     /// Print a built-in provider file instead, to start one's own from
     #[arg(long, value_name = "NAME")]
     pub provider: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `verify-signature`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The headers stand in their file as `name: value` lines, as a proxy or `curl -v` prints them; lines of another
+form are passed over. The body file is taken byte for byte. No secret, signature or body is printed.
+Exit code 0 when the request would be accepted, 5 when it would be refused.
+
+Examples:
+  ledgerline verify-signature --source stripe-eu --headers captured.txt --body captured.json
+  ledgerline verify-signature --source stripe-eu --headers h --body b --at 2026-10-01T09:30:00Z"
+)]
+pub struct VerifySignatureArgs {
+    /// The source of the settings whose scheme and secrets judge
+    #[arg(long)]
+    pub source: String,
+    /// File with the request's headers
+    #[arg(long, value_name = "FILE")]
+    pub headers: PathBuf,
+    /// File with the request's exact body
+    #[arg(long, value_name = "FILE")]
+    pub body: PathBuf,
+    /// When it was received: RFC 3339, or seconds since 1970 [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

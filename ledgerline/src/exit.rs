@@ -9,7 +9,7 @@
 //! | 2 | arguments, settings or data directory cannot be used (another process holds it); the message names the fix |
 //! | 3 | drift or damage was found: state, archive or a check does not hold |
 //! | 4 | what was asked for does not exist |
-//! | 5 | refused: it was understood, but cannot be done as things are (a release that is still unreadable, a request answered with an error) |
+//! | 5 | refused: it was understood, but cannot be done as things are (a release that is still unreadable, a request answered with an error, a signature that does not hold) |
 //! | 6 | not now: the server did not answer, the store is busy, or nothing is archived yet; try again |
 
 use std::fmt;

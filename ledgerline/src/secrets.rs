@@ -126,15 +126,20 @@ fn split(text: &str) -> Vec<String> {
     secrets
 }
 
-/// All secrets of a source, prepared for its scheme.
-pub fn read_set(source: &SourceSettings, scheme: &Scheme) -> Outcome<SecretSet> {
+/// All secrets of a source, as they are.
+pub fn read_all(source: &SourceSettings) -> Outcome<Vec<SecretString>> {
     let mut secrets = Vec::new();
     for reference in &source.secrets {
         let read =
             reference.read().map_err(|e| Failure::new(e.exit, format!("prepare source {}: {e}", source.name)))?;
         secrets.extend(read);
     }
-    SecretSet::new(scheme, secrets).map_err(|e| {
+    Ok(secrets)
+}
+
+/// All secrets of a source, prepared for its scheme.
+pub fn read_set(source: &SourceSettings, scheme: &Scheme) -> Outcome<SecretSet> {
+    SecretSet::new(scheme, read_all(source)?).map_err(|e| {
         Failure::usage(format!("prepare source {}: {e}; its key `secrets` names the secrets", source.name))
     })
 }

@@ -349,3 +349,37 @@ fn verify_does_not_call_proved_what_it_could_not_compare() {
     let said = expect(folder, 0, &["replay", "verify"]);
     assert!(said.contains("the state is what the signed originals fold to"), "{said}");
 }
+
+#[test]
+fn a_captured_request_is_explained_and_nothing_secret_is_shown() {
+    use ledgerline_domain::{provider::Provider, signature::sign, time::UnixNanos};
+    let folder = tempfile::tempdir().unwrap();
+    settings(folder.path());
+    let body = r#"{"id":"e1"}"#;
+    let (generic, at) = (Provider::built_in("generic").unwrap(), UnixNanos::from_seconds(1_790_000_000).unwrap());
+    let signed = sign(generic.scheme(), &"whsec_first".into(), "", at, body.as_bytes()).unwrap();
+    let signature = signed.iter().find(|(name, _)| name == "x-signature").unwrap().1.clone();
+    let headers = format!("POST /webhooks/shop HTTP/1.1\r\nX-Timestamp: 1790000000\r\nX-Signature: {signature}\r\n");
+    std::fs::write(folder.path().join("headers"), headers).unwrap();
+    let explain = |code: i32, body: &str, more: &[&str]| {
+        std::fs::write(folder.path().join("body"), body).unwrap();
+        let args = ["verify-signature", "--source", "shop", "--headers", "headers", "--body", "body"];
+        let said = expect(folder.path(), code, &[args.as_slice(), more].concat());
+        assert!(!said.contains("whsec_first") && !said.contains(&signature), "{said}");
+        said
+    };
+    let now = ["--at", "2026-09-21T14:13:20Z"];
+    assert!(explain(0, body, &now).contains("the signature holds"));
+    assert!(explain(5, body, &[]).contains("check the clocks"));
+    assert!(explain(5, "{\"id\": \"e1\"}", &now).contains("verify the bytes as they arrive"));
+    assert!(explain(5, "{}", &now).contains("most likely the secret is another one"));
+    let json: Value =
+        serde_json::from_str(&explain(5, &format!("{body}\n"), &["--at", "1790000000", "--json"])).unwrap();
+    assert_eq!((&json["valid"], &json["cause"]), (&false.into(), &"wrong".into()));
+    let tried = json["tried"].as_array().unwrap();
+    assert_eq!(tried.iter().filter(|t| t["fits"] == true).count(), 2, "{json}");
+    assert!(
+        expect(folder.path(), 2, &["verify-signature", "--source", "shop", "--headers", "no", "--body", "body"])
+            .contains("no")
+    );
+}

@@ -45,6 +45,9 @@ const MERCHANT_REFERENCE: usize = 3;
 /// The signed fields of one item, in their order.
 pub(super) type Fields<'a> = [Cow<'a, [u8]>; 8];
 
+/// The signed fields of an item, and its signature if it has one.
+pub(super) type SignedItem<'a> = (Fields<'a>, Option<Cow<'a, [u8]>>);
+
 /// Judges all items; gives the id of the key that the first of them fits.
 pub(super) fn judge(scheme: &Adyen, secrets: &SecretSet, body: &[u8]) -> Result<CompactString, Cause> {
     let items = match scheme.body {
@@ -100,14 +103,13 @@ pub(super) fn content<'p>(fields: &'p Fields<'_>) -> impl Iterator<Item = &'p [u
 }
 
 /// Fields and signature of the only item of a form.
-pub(super) fn form_item(body: &[u8]) -> Result<(Fields<'_>, Option<Cow<'_, [u8]>>), Cause> {
+pub(super) fn form_item(body: &[u8]) -> Result<SignedItem<'_>, Cause> {
     let [a, b, c, d, e, f, g, h, signature] = form::fields(body, FORM_FIELDS)?;
     Ok(([a, b, c, d, e, f, g, h].map(Option::unwrap_or_default), signature))
 }
 
 /// Fields and signature of every item of a JSON request.
-#[expect(clippy::type_complexity, reason = "it is the list of what form_item gives")]
-pub(super) fn json_items(body: &[u8]) -> Result<Vec<(Fields<'_>, Option<Cow<'_, [u8]>>)>, Cause> {
+pub(super) fn json_items(body: &[u8]) -> Result<Vec<SignedItem<'_>>, Cause> {
     let text = simdutf8::basic::from_utf8(body).map_err(|_| Cause::Malformed)?;
     let request: Request<'_> = serde_json::from_str(text).map_err(|_| Cause::Malformed)?;
     Ok(request.items.0.into_iter().map(|wrapped| wrapped.item.split()).collect())
@@ -170,7 +172,7 @@ struct Additional<'a> {
 struct Scalar<'a>(Cow<'a, str>);
 
 impl<'a> Item<'a> {
-    fn split(self) -> (Fields<'a>, Option<Cow<'a, [u8]>>) {
+    fn split(self) -> SignedItem<'a> {
         let amount = self.amount.unwrap_or_default();
         let fields = [
             self.psp_reference,

@@ -4,6 +4,8 @@
 //! The same key answers the handshake of a new webhook, `GET ?bt_challenge=…`, for whoever asks. So
 //! that nobody has a body signed that way, a payload that could be a challenge is never genuine.
 
+use std::ops::RangeInclusive;
+
 use compact_str::CompactString;
 use subtle::{Choice, ConstantTimeEq as _};
 
@@ -14,8 +16,10 @@ use super::{Cause, SIGNATURES_MAX, form};
 
 /// Bytes of an HMAC-SHA1.
 const SHA1_BYTES: usize = 20;
-/// How long a challenge is, in hex digits.
-const CHALLENGE_DIGITS: std::ops::RangeInclusive<usize> = 20..=40;
+/// How long a challenge is, in hex digits, by Braintree's own libraries.
+const CHALLENGE_DIGITS: RangeInclusive<usize> = 20..=32;
+/// The same for what could ever have been one: some verifiers answer longer ones.
+const SIGNED_ON_DEMAND_DIGITS: RangeInclusive<usize> = 20..=40;
 
 /// Judges a notification; gives the id of the key that fits.
 pub(super) fn judge(secrets: &SecretSet, body: &[u8]) -> Result<CompactString, Cause> {
@@ -25,7 +29,7 @@ pub(super) fn judge(secrets: &SecretSet, body: &[u8]) -> Result<CompactString, C
     let payload = payload.filter(|field| filled(field)).ok_or(Cause::Missing)?;
     // Base64 in lines, and nothing else; what looks like a challenge may have been signed as one.
     let base64 = |b: &u8| b.is_ascii_alphanumeric() || b"+/=\n".contains(b);
-    if !payload.iter().all(base64) || is_challenge(payload.trim_ascii()) {
+    if !payload.iter().all(base64) || is_digits(payload.trim_ascii(), SIGNED_ON_DEMAND_DIGITS) {
         return Err(Cause::Malformed);
     }
     let text = std::str::from_utf8(&signature).map_err(|_| Cause::Malformed)?;
@@ -66,9 +70,9 @@ pub(super) fn judge(secrets: &SecretSet, body: &[u8]) -> Result<CompactString, C
 
 /// The answer to a challenge, `public_key|hex`, by the first of the secrets: what a webhook's address
 /// must give before Braintree sends to it. `None` for any other scheme, and for a text that is no
-/// challenge (20 to 40 lower-case hex digits): nothing else is ever signed on demand.
+/// challenge (20 to 32 lower-case hex digits): nothing else is ever signed on demand.
 pub fn answer_challenge(scheme: &Scheme, secrets: &SecretSet, challenge: &str) -> Option<String> {
-    if !matches!(scheme, Scheme::Braintree) || !is_challenge(challenge.as_bytes()) {
+    if !matches!(scheme, Scheme::Braintree) || !is_digits(challenge.as_bytes(), CHALLENGE_DIGITS) {
         return None;
     }
     let key = secrets.keys().first()?;
@@ -83,6 +87,6 @@ pub(super) fn pair(state: &State, public_key: &str, payload: &[u8]) -> String {
     format!("{public_key}|{}", hex::encode(mac.get(..length).unwrap_or_default()))
 }
 
-fn is_challenge(text: &[u8]) -> bool {
-    CHALLENGE_DIGITS.contains(&text.len()) && text.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
+fn is_digits(text: &[u8], count: RangeInclusive<usize>) -> bool {
+    count.contains(&text.len()) && text.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
 }

@@ -84,6 +84,11 @@ impl State {
         }
     }
 
+    /// An HMAC by a key's own bytes.
+    pub(super) fn of_key(hash: Hash, key: &[u8]) -> Result<Self> {
+        hmac_state(hash, key, "?")
+    }
+
     /// The HMAC over `parts`, one after the other, into the front of `mac`; gives its length, which
     /// is 0 for a key that is none of an HMAC.
     pub(super) fn mac<'p>(&self, parts: impl Iterator<Item = &'p [u8]>, mac: &mut [u8; MAC_BYTES_MAX]) -> usize {

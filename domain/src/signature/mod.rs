@@ -10,9 +10,11 @@
 
 mod adyen;
 mod braintree;
+mod examine;
 mod form;
 mod key;
 mod read;
+mod reformat;
 mod rsa;
 mod scheme;
 mod secrets;
@@ -28,6 +30,7 @@ use std::fmt;
 use crate::request::{RawRequest, Verified};
 
 pub use braintree::answer_challenge;
+pub use examine::{Examination, Hypothesis, examine};
 pub use scheme::{Adyen, GenericHmac, RsaBody, Scheme, SharedSecret, StandardWebhooks, TimestampedList, Tolerance};
 pub use secrets::SecretSet;
 pub use sign::{Signed, sign, sign_request};

@@ -123,12 +123,9 @@ pub(super) fn list_claim<'h>(list: &'h TimestampedList, headers: &'h dyn Headers
     let mut signatures = Signatures::new(list.hash.bytes(), SIGNATURES_MAX);
     for element in value.split(list.separator) {
         match element.split_once('=') {
-            Some((key, time)) if key == list.timestamp_key => {
-                // Two times would leave open which one is signed.
-                if timestamp.replace(time).is_some() {
-                    return Err(Cause::Malformed);
-                }
-            }
+            // Two times would leave open which one is signed.
+            Some((key, _)) if key == list.timestamp_key && timestamp.is_some() => return Err(Cause::Malformed),
+            Some((key, time)) if key == list.timestamp_key => timestamp = Some(time),
             Some((key, signature)) if key == list.signature_key => signatures.push(Encoding::Hex, signature)?,
             // Stripe's `v0` is a fake for test mode; what else may come, comes with a new version.
             _ => {}
@@ -149,11 +146,7 @@ pub(super) fn list_claim<'h>(list: &'h TimestampedList, headers: &'h dyn Headers
 
 /// Reads the three headers of Standard Webhooks.
 pub(super) fn standard_claim<'h>(standard: &'h StandardWebhooks, headers: &'h dyn Headers) -> Result<Claim<'h>, Cause> {
-    // One family, all three of it. Were they mixed, an unsigned `webhook-id` could be put in front
-    // of a genuine Svix request and pass for its id.
-    let standard_names = STANDARD_NAMES.iter().any(|name| headers.get(name).is_some());
-    let names = if standard_names { STANDARD_NAMES } else { SVIX_NAMES };
-    let [id_name, timestamp_name, signature_name] = names;
+    let [id_name, timestamp_name, signature_name] = standard_names(headers);
     let list = text(headers, signature_name)?;
     let id = text(headers, id_name)?;
     let timestamp = text(headers, timestamp_name)?;
@@ -177,6 +170,13 @@ pub(super) fn standard_claim<'h>(standard: &'h StandardWebhooks, headers: &'h dy
         more: Vec::new(),
     }
     .checked()
+}
+
+/// The family of names that a request has. One family, all three of it: were they mixed, an unsigned
+/// `webhook-id` could be put in front of a genuine Svix request and pass for its id.
+pub(super) fn standard_names(headers: &dyn Headers) -> [&'static str; 3] {
+    let standard = STANDARD_NAMES.iter().any(|name| headers.get(name).is_some());
+    if standard { STANDARD_NAMES } else { SVIX_NAMES }
 }
 
 /// Reads the headers of a generic HMAC; `url` is the source's address.

@@ -313,12 +313,4 @@ impl Hash {
             Self::Sha512 => 64,
         }
     }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Sha1 => "SHA-1",
-            Self::Sha256 => "SHA-256",
-            Self::Sha512 => "SHA-512",
-        }
-    }
 }

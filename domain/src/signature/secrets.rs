@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::SECRETS_MAX;
 use super::key::State;
-use super::scheme::Scheme;
+use super::scheme::{Hash, Scheme};
 use crate::error::{Error, Result};
 
 /// Secrets of one source, prepared for its scheme.
@@ -46,6 +46,16 @@ impl SecretSet {
             ));
         }
         Ok(Self { keys })
+    }
+
+    /// Keys as they are, for trying out how a secret could have been meant; `None` without any.
+    pub(super) fn of_keys(hash: Hash, keys: impl IntoIterator<Item = Vec<u8>>) -> Option<Self> {
+        let key = |bytes: Vec<u8>| {
+            let state = State::of_key(hash, &bytes).ok()?;
+            Some(Key { id: CompactString::const_new("?"), state })
+        };
+        let keys: Vec<Key> = keys.into_iter().filter_map(key).collect();
+        (!keys.is_empty()).then_some(Self { keys })
     }
 
     /// Key ids of the secrets, in the order they were given.

@@ -2,6 +2,7 @@
 //! of their own. The vectors of other implementations are in `domain/tests/signature_vectors.rs`.
 
 mod bodies;
+mod examine;
 mod mutations;
 mod public_keys;
 mod settings;

@@ -9,6 +9,7 @@ pub mod replay;
 pub mod send;
 pub mod serve;
 pub mod show;
+pub mod verify_signature;
 
 use crate::cli::{Cli, Command};
 use crate::exit::Outcome;
@@ -37,6 +38,7 @@ pub async fn run(cli: Cli, out: &mut Output) -> Outcome {
         Command::List(args) => list::run(&load()?, &args, out).await,
         Command::Quarantine(command) => quarantine::run(&load()?, &command, out).await,
         Command::Replay(command) => replay::run(&load()?, &command, out).await,
+        Command::VerifySignature(args) => verify_signature::run(&load()?, &args, out),
         Command::Load(args) => load::run(&load()?, &args, out).await,
     }
 }

@@ -133,7 +133,7 @@ fn braintree_forms() {
 fn a_challenge_is_answered_and_signs_no_notification() {
     let scheme = scheme(BRAINTREE);
     let secrets = set(&scheme, &[BRAINTREE_KEY, "other:k"]);
-    for challenge in ["20f9f8ed05f77439fe955c977e4c8a53", &"a".repeat(20), &"0".repeat(40)] {
+    for challenge in ["20f9f8ed05f77439fe955c977e4c8a53", &"a".repeat(20), &"0".repeat(32)] {
         let answer = answer_challenge(&scheme, &secrets, challenge).unwrap();
         assert!(answer.starts_with("integration_public_key|") && answer.len() == 63);
         for ending in ["", "%0A", "%0A%0A"] {
@@ -145,13 +145,17 @@ fn a_challenge_is_answered_and_signs_no_notification() {
         "",
         "abc",
         &"a".repeat(19),
-        &"a".repeat(41),
+        &"a".repeat(33),
         &"A".repeat(32),
         &format!("{}\n", "a".repeat(32)),
         &"g".repeat(32),
     ] {
         assert_eq!(answer_challenge(&scheme, &secrets, wrong), None, "{wrong:?}");
     }
+    let forty =
+        sign_request(&scheme, &BRAINTREE_KEY.into(), "", at(NOW), &format!("bt_payload={}", "a".repeat(40)).into());
+    let forty = String::from_utf8(forty.unwrap().body.to_vec()).unwrap();
+    assert_eq!(braintree(&forty), Some(Cause::Malformed), "another verifier with the key may have answered it");
     let stripe = super::scheme("scheme = 'stripe'");
     assert_eq!(answer_challenge(&stripe, &set(&stripe, &["k"]), &"a".repeat(32)), None);
 }

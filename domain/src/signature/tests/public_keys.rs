@@ -91,7 +91,7 @@ fn rsa_keys_are_read_in_every_usual_form_and_cover_the_body() {
     let pem = public.to_public_key_pem(LineEnding::LF).unwrap();
     let der = BASE64.encode(public.to_public_key_der().unwrap());
     let headers = rsa_signed(BODY);
-    for secret in [pem.trim_ascii(), der.as_str(), &pem.replace('\n', "\r\n").trim_ascii().to_owned()] {
+    for secret in [pem.trim_ascii(), der.as_str(), pem.replace('\n', "\r\n").trim_ascii()] {
         let secrets = set(&scheme, &[secret]);
         assert!(judge(&scheme, &secrets, &headers, BODY, at(NOW)).is_ok());
         assert!(!format!("{secrets:?}").contains("BEGIN"));
