@@ -4,7 +4,8 @@
 //! in up to three ways (a total of the whole payment, totals per charge, single steps), often
 //! several at once and running ahead of the event's type. Each way is a cumulative figure that
 //! never falls, so the largest one is what is known, and neither ties nor snapshots that are later
-//! than their event can make it wrong.
+//! than their event can make it wrong. Only a provider's word that a capture did not go through takes
+//! it out again. Where a provider names no amounts, the last word counts.
 
 use std::collections::BTreeMap;
 
