@@ -37,6 +37,9 @@ pub enum FactKind {
     Dispute,
     /// What the provider charged for it.
     Fee,
+    /// A capture that was reported did not go through after all: of the one with this reference, or
+    /// of all captures without one, nothing is left.
+    CaptureFailed,
 }
 
 /// Whether an amount is a cumulative total or one step of it.

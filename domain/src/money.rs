@@ -14,6 +14,12 @@ pub fn decimals(currency: &str) -> u32 {
     }
 }
 
+/// An amount counted in `from` decimal places, in `to` places; nothing when it does not fit exactly.
+pub fn rescale(amount: i64, from: u32, to: u32) -> Option<i64> {
+    let factor = 10_i64.checked_pow(from.abs_diff(to))?;
+    if to >= from { amount.checked_mul(factor) } else { (amount % factor == 0).then_some(amount / factor) }
+}
+
 /// Minor units as people write them: `1250, EUR` is `12.50 EUR`.
 pub fn format(minor: i128, currency: &str) -> String {
     let places = decimals(currency) as usize;
@@ -69,6 +75,20 @@ mod tests {
             (0, "USD", "0.00 USD"),
         ] {
             assert_eq!(format(minor, currency), text);
+        }
+    }
+
+    #[test]
+    fn rescales_exactly() {
+        for (amount, from, to, wanted) in [
+            (1000, 2, 0, Some(10)),
+            (1001, 2, 0, None),
+            (5, 0, 2, Some(500)),
+            (7, 2, 2, Some(7)),
+            (i64::MAX, 0, 2, None),
+            (1, 0, 40, None),
+        ] {
+            assert_eq!(rescale(amount, from, to), wanted, "{amount} {from} {to}");
         }
     }
 

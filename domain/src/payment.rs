@@ -4,7 +4,8 @@
 //! in up to three ways (a total of the whole payment, totals per charge, single steps), often
 //! several at once and running ahead of the event's type. Each way is a cumulative figure that
 //! never falls, so the largest one is what is known, and neither ties nor snapshots that are later
-//! than their event can make it wrong.
+//! than their event can make it wrong. Only a provider's word that a capture did not go through takes
+//! it out again. Where a provider names no amounts, the last word counts.
 
 use std::collections::BTreeMap;
 
@@ -41,6 +42,14 @@ impl Tally {
         }
     }
 
+    /// Nothing is left of what was told under `reference`, or of everything.
+    fn undo(&mut self, reference: Option<&CompactString>) {
+        match reference {
+            Some(reference) => self.by_reference.retain(|(id, _)| id != reference),
+            None => *self = Self::default(),
+        }
+    }
+
     /// What is known: the largest of the three ways.
     pub fn value(&self) -> i128 {
         self.overall.max(self.steps).max(self.by_reference.iter().map(|(_, amount)| amount).sum())
@@ -67,6 +76,8 @@ enum Stage {
     Failed,
     Authorized,
     Canceled,
+    /// The provider says that the money was taken, but not how much.
+    Captured,
 }
 
 /// Status of a payment, the word that finance reads.
@@ -141,6 +152,9 @@ impl Payment {
             FactKind::Failed => self.stage = Stage::Failed,
             FactKind::Authorized => self.stage = Stage::Authorized,
             FactKind::Canceled => self.stage = Stage::Canceled,
+            // Some providers never name amounts; then the last word counts.
+            FactKind::Captured if fact.amount.is_none() => self.stage = Stage::Captured,
+            FactKind::CaptureFailed => self.stage = Stage::Failed,
             FactKind::Captured | FactKind::Refund | FactKind::Dispute | FactKind::Fee => {}
         }
         if !self.accepts_currency(fact.currency.as_ref()) {
@@ -152,6 +166,7 @@ impl Payment {
             (FactKind::Requested, ..) => self.requested.add(amount, fact.basis, reference),
             (FactKind::Authorized, ..) => self.authorized.add(amount, fact.basis, reference),
             (FactKind::Captured, ..) => self.captured.add(amount, fact.basis, reference),
+            (FactKind::CaptureFailed, ..) => self.captured.undo(reference),
             (FactKind::Fee, ..) => self.fees.add(amount, fact.basis, reference),
             (FactKind::Refund, Some(status), Some(id)) => put(&mut self.refunds, id, amount, status),
             (FactKind::Refund, ..) => self.refunded.add(amount, fact.basis, reference),
@@ -256,6 +271,7 @@ impl Payment {
                 Stage::Failed => PaymentStatus::Failed,
                 Stage::Authorized => PaymentStatus::Authorized,
                 Stage::Canceled => PaymentStatus::Canceled,
+                Stage::Captured => PaymentStatus::Captured,
             }
         }
     }
@@ -368,5 +384,48 @@ impl Anomaly {
             Self::Hole { from, to } => format!("event numbers {from} to {to} are missing: what follows is held"),
             Self::NumberTwice { number } => format!("two different events claim number {number}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fact(kind: FactKind, amount: Option<i64>, reference: Option<&str>) -> Fact {
+        let currency = amount.map(|_| "EUR".into());
+        Fact { kind, amount, currency, basis: AmountBasis::Total, reference: reference.map(Into::into), status: None }
+    }
+
+    fn folded(facts: &[Fact]) -> Payment {
+        let mut payment = Payment::default();
+        facts.iter().for_each(|fact| payment.evolve(fact));
+        payment
+    }
+
+    #[test]
+    fn a_capture_that_fails_after_all_leaves_nothing() {
+        let (authorized, failed) = (FactKind::Authorized, FactKind::CaptureFailed);
+        let capture = |id| fact(FactKind::Captured, Some(500), Some(id));
+        let start = [fact(authorized, Some(1000), None), capture("c1"), capture("c2")];
+        let with = |more: &[Fact]| folded(&[start.as_slice(), more].concat());
+        let both = with(&[]);
+        assert_eq!((both.captured(), both.status()), (1000, PaymentStatus::Captured));
+        let one = with(&[fact(failed, None, Some("c2"))]);
+        assert_eq!((one.captured(), one.status()), (500, PaymentStatus::Captured));
+        let none = with(&[fact(failed, None, None)]);
+        assert_eq!((none.captured(), none.status()), (0, PaymentStatus::Failed));
+        let again = with(&[fact(failed, None, Some("c2")), capture("c2")]);
+        assert_eq!((again.captured(), again.status()), (1000, PaymentStatus::Captured));
+        assert_eq!(with(&[fact(failed, None, Some("other"))]).captured(), 1000);
+    }
+
+    #[test]
+    fn without_amounts_the_last_word_counts() {
+        let (captured, failed) = (fact(FactKind::Captured, None, None), fact(FactKind::Failed, None, None));
+        assert_eq!(folded(std::slice::from_ref(&captured)).status(), PaymentStatus::Captured);
+        assert_eq!(folded(&[captured.clone(), failed.clone()]).status(), PaymentStatus::Failed);
+        let payment = folded(&[failed, captured]);
+        assert_eq!((payment.status(), payment.captured()), (PaymentStatus::Captured, 0));
+        assert!(payment.anomalies().is_empty());
     }
 }

@@ -1,9 +1,13 @@
 //! The command line as data. What each command does is in [`crate::commands`].
 
+mod provider;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use provider::ProviderCommand;
 
 const EXIT_CODES: &str = "Exit codes:
   0  done, and everything that was checked holds
@@ -64,6 +68,9 @@ pub enum Command {
     Replay(ReplayCommand),
     /// Check settings, providers and secrets before a start
     Check(CheckArgs),
+    /// Start, check and try a provider file
+    #[command(subcommand)]
+    Provider(ProviderCommand),
     /// Explain a captured request: what its signature covers, and why it is refused
     VerifySignature(VerifySignatureArgs),
     /// Put load on a running server and measure it

@@ -82,6 +82,9 @@ fn why(payment: &Payment) -> String {
         PaymentStatus::Failed => "the last attempt failed and nothing was taken".into(),
         PaymentStatus::Authorized => format!("{} is reserved and nothing was taken yet", amount(payment.authorized())),
         PaymentStatus::Canceled => "it was cancelled before anything was taken".into(),
+        PaymentStatus::Captured if payment.captured() == 0 => {
+            "it was captured; this provider's events do not say how much".into()
+        }
         PaymentStatus::Captured => format!("{captured} was captured and nothing went back"),
         PaymentStatus::PartiallyRefunded => {
             format!("{captured} was captured and {} of it went back{in_refunds}", amount(payment.refunded()))
@@ -101,7 +104,7 @@ fn telling(entry: &Entry) -> Option<&Fact> {
     let weight = |fact: &Fact| match fact.kind {
         FactKind::Dispute => 9,
         FactKind::Refund => 8,
-        FactKind::Canceled => 7,
+        FactKind::Canceled | FactKind::CaptureFailed => 7,
         FactKind::Captured => 6,
         FactKind::Failed => 5,
         FactKind::Authorized => 4,
@@ -136,6 +139,7 @@ fn name(entry: &Entry) -> String {
         FactKind::Refund => id("refund"),
         FactKind::Dispute => id("dispute"),
         FactKind::Fee => format!("the fee{of}"),
+        FactKind::CaptureFailed => format!("the word that the capture{of} failed"),
     }
 }
 

@@ -90,10 +90,17 @@ fn identify(stored: &Envelope, source: &SourceName, provider: &Provider) -> Vec<
         .collect();
     headers.push(("content-type".to_owned(), stored.content_type.to_string()));
     let raw = RawRequest { headers: &headers, body: &stored.event.body, received_at: stored.received_at };
-    match &stored.event.part {
+    let events = match &stored.event.part {
         Some(part) => vec![provider.identify_part(source, raw, part.clone())],
         None => provider.identify(source, raw),
+    };
+    // Headers that no signature covers are not kept. An event that had its id or type from one was
+    // identified at the door, and what was found there stands.
+    let was_identified = stored.event.unreadable.is_none();
+    if was_identified && events.iter().all(|event| event.unreadable.is_some()) {
+        return vec![stored.event.clone()];
     }
+    events
 }
 
 /// The envelope under an id of its own, if another event with its id and other facts was accepted.

@@ -19,7 +19,7 @@ fn refused_settings_name_file_key_and_fix() {
         ("[limits]\nappend_seconds_max = 0".to_owned(), vec!["`limits.append_seconds_max`", "use 1 to"]),
         ("[limits]\nspeed = 0".to_owned(), vec!["unknown field `speed`"]),
         (format!("{SOURCE}{SOURCE}"), vec!["`source[1].name`", "configured twice"]),
-        (SOURCE.replace("stripe", "strip"), vec!["`source[0].provider`", "generic, standard-webhooks, stripe"]),
+        (SOURCE.replace("stripe", "strip"), vec!["`source[0].provider`", "use one of adyen, adyen-form"]),
         (SOURCE.replace("\"env:X\"", ""), vec!["`source[0].secrets`", "env:STRIPE_SECRET"]),
         (SOURCE.replace("shop", "Shop"), vec!["accept source name", "a-z"]),
         (with("tolerance_seconds = 0"), vec!["`source[0].tolerance_seconds`"]),

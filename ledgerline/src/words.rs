@@ -117,6 +117,11 @@ pub fn fact(fact: &Fact) -> String {
         FactKind::Refund => sub_object("refund", amount),
         FactKind::Dispute => sub_object("dispute", amount),
         FactKind::Fee => of_amount("fee", amount),
+        FactKind::CaptureFailed => match (&fact.reference, amount) {
+            (Some(id), Some(amount)) => format!("capture {id} of {amount} failed after all"),
+            (Some(id), None) => format!("capture {id} failed after all"),
+            (None, _) => "the capture failed after all".into(),
+        },
     }
 }
 

@@ -6,5 +6,7 @@ pub mod child;
 pub mod conformance;
 pub mod fixtures;
 pub mod limits;
+pub mod payloads;
+pub mod permute;
 pub mod sealed;
 pub mod stack;

@@ -5,10 +5,9 @@
 //! more, so every event of a stream gets the same one here: each stream is one big tie, the hardest
 //! case for the lifecycle ranks.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ledgerline_domain::fold::{Incoming, apply};
+use ledgerline_domain::fold::Incoming;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, SourceName};
 use ledgerline_domain::order::OrderKey;
 use ledgerline_domain::provider::Provider;
@@ -16,8 +15,7 @@ use ledgerline_domain::record::{EntityRecord, State};
 use ledgerline_domain::request::RawRequest;
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_tests::fixtures::{Lifecycle, lifecycles};
-use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
+use ledgerline_tests::permute::same_in_any_order;
 
 const PERMUTATIONS: usize = 1000;
 
@@ -45,16 +43,6 @@ fn events(provider: &Provider, stream: &Lifecycle) -> Vec<(EntityKey, Incoming)>
     found
 }
 
-fn fold(events: &[(EntityKey, Incoming)]) -> BTreeMap<EntityKey, EntityRecord> {
-    let mut records = BTreeMap::new();
-    for (n, (key, event)) in (1..).zip(events) {
-        let event = Incoming { sequence: SequenceNumber::from_u64(n), ..event.clone() };
-        let record = records.remove(key);
-        records.insert(key.clone(), apply(key, record, vec![event]).0);
-    }
-    records
-}
-
 /// Whether our status says the same as the provider's word for the furthest state it showed.
 fn agrees(record: &EntityRecord, provider_says: &str) -> bool {
     match (&record.state, provider_says) {
@@ -69,20 +57,9 @@ fn agrees(record: &EntityRecord, provider_says: &str) -> bool {
 #[test]
 fn any_delivery_ends_in_the_state_that_the_stream_itself_shows() {
     let provider = Arc::new(Provider::built_in("stripe").expect("stripe is built in"));
-    let mut random = rand::rngs::StdRng::seed_from_u64(20_261_124);
     for stream in lifecycles() {
         let events = events(&provider, &stream);
-        let plain = fold(&events);
-        let canonical: Vec<_> = plain.values().map(EntityRecord::canonical).collect();
-        for _ in 0..PERMUTATIONS {
-            let mut delivered = events.clone();
-            for _ in 0..events.len() / 4 {
-                delivered.push(events[random.random_range(0..events.len())].clone());
-            }
-            delivered.shuffle(&mut random);
-            let other: Vec<_> = fold(&delivered).values().map(EntityRecord::canonical).collect();
-            assert!(canonical == other, "{}: a permutation ended in another state", stream.name);
-        }
+        let plain = same_in_any_order(&stream.name, &events, PERMUTATIONS, 20_261_124);
         let mut compared = 0;
         for (object, status) in &stream.final_status {
             // A charge is part of its intent's payment, which is compared as a whole.

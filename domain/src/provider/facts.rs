@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use compact_str::{CompactString, ToCompactString};
 
-use super::file::{FactRule, ProviderFile, fits, split_unit};
+use super::condition::Condition;
+use super::each::EachPlan;
+use super::file::{FactRule, ProviderFile, Unit, fits, split_unit};
 use super::pointer::{Found, Pointers, scalar};
 use crate::fact::{AMOUNT_MINOR_MAX, AmountBasis, Fact, FactKind, Meaning, SubStatus};
 use crate::money;
@@ -23,27 +25,22 @@ pub(super) struct FactPlan {
     pointers: Pointers,
     status: Vec<usize>,
     facts: Vec<PlannedFact>,
+    each: Vec<EachPlan>,
 }
 
 #[derive(Debug)]
-struct PlannedFact {
+pub(super) struct PlannedFact {
     kind: FactKind,
     basis: AmountBasis,
-    /// (decimal, slot)
-    amount: Vec<(bool, usize)>,
+    amount: Vec<(Unit, usize)>,
     currency: Vec<usize>,
     reference: Vec<usize>,
     status: Vec<usize>,
     status_default: Option<SubStatus>,
     status_map: std::collections::BTreeMap<CompactString, SubStatus>,
     when: Vec<(usize, Condition)>,
-}
-
-#[derive(Debug)]
-enum Condition {
-    Present,
-    Is(String),
-    IsNot(String),
+    /// The provider's decimal places where they are not ISO 4217's.
+    decimals: std::collections::BTreeMap<CompactString, u32>,
 }
 
 impl FactPlan {
@@ -58,8 +55,15 @@ impl FactPlan {
             _ => Vec::new(),
         };
         let rules = file.fact.iter().filter(|rule| is_payment && for_type(&rule.types));
-        let facts = rules.map(|rule| PlannedFact::new(rule, &mut slots)).collect();
-        Self { rank, pointers, status, facts }
+        let (mut facts, mut each) = (Vec::new(), Vec::new());
+        for rule in rules {
+            match &rule.each {
+                Some(array) => each
+                    .extend(slots(std::slice::from_ref(array)).into_iter().map(|slot| EachPlan::new(file, rule, slot))),
+                None => facts.push(PlannedFact::new(file, rule, &mut slots)),
+            }
+        }
+        Self { rank, pointers, status, facts, each }
     }
 
     pub(super) fn interpret(&self, body: &[u8]) -> Result<Meaning, String> {
@@ -72,52 +76,49 @@ impl FactPlan {
         for planned in stated {
             facts.extend(planned.read(&found)?);
         }
+        for each in &self.each {
+            each.read(&found, &mut facts)?;
+        }
         Ok(Meaning { rank: self.rank, facts, status })
     }
 }
 
 impl PlannedFact {
-    fn new(rule: &FactRule, slots: &mut dyn FnMut(&[String]) -> Vec<usize>) -> Self {
-        let (decimal, pointers): (Vec<bool>, Vec<String>) =
-            rule.amount.iter().map(|a| split_unit(a)).map(|(decimal, pointer)| (decimal, pointer.to_owned())).unzip();
-        let conditions = rule.when.values().map(|wanted| match wanted.strip_prefix('!') {
-            Some(other) => Condition::IsNot(other.to_owned()),
-            None if wanted == "*" => Condition::Present,
-            None => Condition::Is(wanted.clone()),
-        });
+    pub(super) fn new(file: &ProviderFile, rule: &FactRule, slots: &mut dyn FnMut(&[String]) -> Vec<usize>) -> Self {
+        let (units, pointers): (Vec<Unit>, Vec<String>) =
+            rule.amount.iter().map(|a| split_unit(a)).map(|(unit, pointer)| (unit, pointer.to_owned())).unzip();
+        let conditions = rule.when.values().map(Condition::new);
         let keys: Vec<String> = rule.when.keys().cloned().collect();
         Self {
             kind: rule.kind,
             basis: rule.basis,
-            amount: decimal.into_iter().zip(slots(&pointers)).collect(),
+            amount: units.into_iter().zip(slots(&pointers)).collect(),
             currency: slots(&rule.currency),
             reference: slots(&rule.reference),
             status: slots(&rule.status),
             status_default: rule.status_default,
             status_map: rule.status_map.clone(),
             when: slots(&keys).into_iter().zip(conditions).collect(),
+            decimals: file.currency.decimals.clone(),
         }
     }
 
     /// Whether its conditions hold.
-    fn holds(&self, found: &Found<'_>) -> bool {
-        self.when.iter().all(|(slot, condition)| match (at(*slot, found), condition) {
-            (None, _) => false,
-            (Some(_), Condition::Present) => true,
-            (Some(text), Condition::Is(wanted)) => text == wanted.as_str(),
-            (Some(text), Condition::IsNot(other)) => text != other.as_str(),
-        })
+    pub(super) fn holds(&self, found: &Found<'_>) -> bool {
+        self.when.iter().all(|(slot, condition)| condition.holds(at(*slot, found).as_deref()))
     }
 
-    /// The fact, if the body states it. An amount that is absent states nothing, except that a
-    /// refund or dispute known by id may change its state without naming its amount.
-    fn read(&self, found: &Found<'_>) -> Result<Option<Fact>, String> {
+    /// The fact, if the body states it; to be asked when its conditions hold. An amount that is absent
+    /// states nothing, except that a refund or dispute known by id may change its state without naming
+    /// its amount.
+    pub(super) fn read(&self, found: &Found<'_>) -> Result<Option<Fact>, String> {
         let reference = first(&self.reference, found);
         if reference.as_ref().is_some_and(|r| r.len() > REFERENCE_BYTES_MAX) {
             return Err(format!("an id of a {:?} fact is longer than {REFERENCE_BYTES_MAX} bytes", self.kind));
         }
-        let amount = self.amount.iter().find_map(|(decimal, slot)| at(*slot, found).map(|text| (*decimal, text)));
-        let by_id = matches!(self.kind, FactKind::Refund | FactKind::Dispute) && reference.is_some();
+        let amount = self.amount.iter().find_map(|(unit, slot)| at(*slot, found).map(|text| (*unit, text)));
+        let by_id =
+            matches!(self.kind, FactKind::Refund | FactKind::Dispute | FactKind::CaptureFailed) && reference.is_some();
         if amount.is_none() && !self.amount.is_empty() && !by_id {
             return Ok(None);
         }
@@ -126,7 +127,7 @@ impl PlannedFact {
             None => None,
         };
         let amount = match amount {
-            Some((decimal, text)) => Some(self.minor(&text, decimal, currency.as_deref())?),
+            Some((unit, text)) => Some(self.minor(&text, unit, currency.as_deref())?),
             None => None,
         };
         let status = match first(&self.status, found) {
@@ -141,15 +142,28 @@ impl PlannedFact {
         Ok(Some(Fact { kind: self.kind, amount, currency, basis: self.basis, reference, status }))
     }
 
-    fn minor(&self, text: &str, decimal: bool, currency: Option<&str>) -> Result<i64, String> {
+    fn minor(&self, text: &str, unit: Unit, currency: Option<&str>) -> Result<i64, String> {
         let Some(currency) = currency else {
             return Err(format!("an amount of a {:?} fact has no currency", self.kind));
         };
-        let amount = if decimal { money::parse_decimal(text, currency).ok() } else { text.parse::<i64>().ok() };
+        let Unit { decimal, unsigned } = unit;
+        let text = if unsigned { text.strip_prefix('-').unwrap_or(text) } else { text };
+        let amount = if decimal { money::parse_decimal(text, currency).ok() } else { self.whole(text, currency) };
         amount.filter(|a| (0..=AMOUNT_MINOR_MAX).contains(a)).ok_or_else(|| {
             let unit = if decimal { "decimal text" } else { "a whole number of minor units" };
             format!("an amount of a {:?} fact is not {unit} from 0 to {AMOUNT_MINOR_MAX}", self.kind)
         })
+    }
+}
+
+impl PlannedFact {
+    /// A whole amount in ISO 4217's minor units.
+    fn whole(&self, text: &str, currency: &str) -> Option<i64> {
+        let amount = text.parse::<i64>().ok()?;
+        match self.decimals.get(currency) {
+            Some(decimals) => money::rescale(amount, *decimals, money::decimals(currency)),
+            None => Some(amount),
+        }
     }
 }
 

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use sha2::{Digest, Sha256};
 
-use super::file::{ClassName, EntityRule, ProviderFile, TimeUnit, fits, is_kind, is_reserved};
+use super::body::BodyPlan;
+use super::file::{ClassName, EntityRule, ProviderFile, TimeUnit, Zone, fits, is_kind, is_reserved};
+use super::place::{Many, Written};
 use super::pointer::{Found, Pointers, scalar};
 use crate::envelope::{Identified, REQUEST_KIND, RequestPart, UNREADABLE_KIND};
 use crate::ids::{EVENT_ID_BYTES_MAX, EVENT_TYPE_BYTES_MAX, EntityKey, SourceName};
@@ -27,6 +29,8 @@ enum Place {
     Slot(usize),
     Header(String),
     TypePrefix,
+    Literal(String),
+    Many(Box<Many<Vec<Place>>>),
 }
 
 #[derive(Debug)]
@@ -40,17 +44,26 @@ struct EntityPlan {
 /// What `identify` needs of a provider file, with its pointers gathered into one set.
 #[derive(Debug)]
 pub(super) struct IdentifyPlan {
+    body: BodyPlan,
     pointers: Pointers,
     id: Vec<Place>,
     event_type: Vec<Place>,
     time: Vec<Place>,
     time_unit: TimeUnit,
+    time_without_zone: Option<Zone>,
     split: Option<Pointers>,
+    order: OrderPlan,
+    /// Event types with an order of their own.
+    families: Vec<(Vec<String>, OrderPlan)>,
+    entities: Vec<EntityPlan>,
+}
+
+#[derive(Debug)]
+struct OrderPlan {
     class: ClassName,
     first: i64,
     at: Vec<Place>,
     fallback: Option<ClassName>,
-    entities: Vec<EntityPlan>,
 }
 
 /// What went wrong with one event, in words without any of its content.
@@ -59,35 +72,41 @@ type Reason = String;
 impl IdentifyPlan {
     pub(super) fn new(file: &ProviderFile) -> Self {
         let mut pointers = Pointers::default();
-        let mut places = |list: &[String]| -> Vec<Place> {
-            list.iter()
-                .map(|place| match place.strip_prefix("header:") {
-                    _ if place == "type-prefix" => Place::TypePrefix,
-                    Some(header) => Place::Header(header.to_owned()),
-                    None => Place::Slot(pointers.insert(place)),
-                })
-                .collect()
-        };
-        let entity = |rule: &EntityRule, places: &mut dyn FnMut(&[String]) -> Vec<Place>| EntityPlan {
+        let mut places = |list: &[Written]| planned(list, &mut pointers);
+        let entity = |rule: &EntityRule, places: &mut dyn FnMut(&[Written]) -> Vec<Place>| EntityPlan {
             types: rule.types.clone(),
             kind: rule.kind.clone(),
             kind_at: places(&rule.kind_at),
             id: places(&rule.id),
         };
+        let order = &file.order;
         Self {
+            // The check has made sure that it can be planned.
+            body: BodyPlan::new(file.body.as_ref()).unwrap_or_default(),
             id: places(&file.event.id),
             event_type: places(&file.event.event_type),
             time: places(&file.event.time),
             time_unit: file.event.time_unit,
+            time_without_zone: file.event.time_without_zone,
             split: file.split.as_ref().map(|split| {
                 let mut items = Pointers::default();
                 items.insert(&split.items);
                 items
             }),
-            class: file.order.class,
-            first: file.order.first.unwrap_or_default(),
-            at: places(&file.order.at),
-            fallback: file.order.fallback,
+            order: OrderPlan {
+                class: order.class,
+                first: order.first.unwrap_or_default(),
+                at: places(&order.at),
+                fallback: order.fallback,
+            },
+            families: order
+                .family
+                .iter()
+                .map(|f| {
+                    let (class, first, fallback) = (f.class, f.first.unwrap_or_default(), f.fallback);
+                    (f.types.clone(), OrderPlan { class, first, at: places(&f.at), fallback })
+                })
+                .collect(),
             entities: file.entity.iter().map(|rule| entity(rule, &mut places)).collect(),
             pointers,
         }
@@ -97,7 +116,7 @@ impl IdentifyPlan {
         let Some(split) = &self.split else {
             return vec![self.one(source, raw, raw.body.clone(), None)];
         };
-        let items = match items(split, raw.body) {
+        let items = match self.body.json(raw.body).and_then(|json| items(split, &bytes_of(json, raw.body))) {
             Ok(items) => items,
             Err(reason) => return vec![unreadable(source, raw.body.clone(), None, reason)],
         };
@@ -117,7 +136,10 @@ impl IdentifyPlan {
         body: Bytes,
         part: Option<RequestPart>,
     ) -> Identified {
-        let read = self.pointers.find(&body).and_then(|found| self.read(source, raw.headers, &found));
+        // An item of a split request is JSON, whatever the request was.
+        let json = if part.is_some() { Ok(Cow::Borrowed(body.as_ref())) } else { self.body.json(&body) };
+        let read =
+            json.and_then(|json| self.pointers.find(&json).and_then(|found| self.read(source, raw.headers, &found)));
         match read {
             Ok((id, event_type, entity, order, occurred_at)) => {
                 Identified { id, event_type, entity, order, occurred_at, body, part, unreadable: None }
@@ -145,7 +167,7 @@ impl IdentifyPlan {
             Some(text) => Some(self.time(&text)?),
             None => None,
         };
-        let order = self.order(found, headers, occurred_at)?;
+        let order = self.order_of(&event_type).order(found, headers, occurred_at)?;
         let rule = self
             .entities
             .iter()
@@ -164,11 +186,24 @@ impl IdentifyPlan {
         let time = match (number, self.time_unit) {
             (Some(number), TimeUnit::Seconds) => UnixNanos::from_seconds(number),
             (Some(number), TimeUnit::Milliseconds) => UnixNanos::from_millis(number),
-            (None, _) => UnixNanos::parse_rfc3339(text).ok(),
+            (None, _) => UnixNanos::parse_rfc3339(text).ok().or_else(|| self.zoneless(text)),
         };
         time.ok_or_else(|| "the event's time is neither a number of its unit nor RFC 3339".to_owned())
     }
 
+    /// A time such as `2026-11-24 09:30:00`, where the file says which zone it is in.
+    fn zoneless(&self, text: &str) -> Option<UnixNanos> {
+        let Zone::Utc = self.time_without_zone?;
+        UnixNanos::parse_rfc3339(&format!("{text}Z")).ok()
+    }
+
+    fn order_of(&self, event_type: &str) -> &OrderPlan {
+        let family = self.families.iter().find(|(types, _)| types.iter().any(|t| fits(t, event_type)));
+        family.map_or(&self.order, |(_, order)| order)
+    }
+}
+
+impl OrderPlan {
     fn order(&self, found: &Found<'_>, headers: &dyn Headers, time: Option<UnixNanos>) -> Result<OrderKey, Reason> {
         match self.order_in(self.class, found, headers, time)? {
             Some(order) => Ok(order),
@@ -216,6 +251,24 @@ impl IdentifyPlan {
     }
 }
 
+/// The places of a list, their pointers gathered in `pointers`.
+fn planned(list: &[Written], pointers: &mut Pointers) -> Vec<Place> {
+    let mut one = |place: &String| match (place.strip_prefix("header:"), place.strip_prefix('=')) {
+        _ if place == "type-prefix" => Place::TypePrefix,
+        (Some(header), _) => Place::Header(header.to_owned()),
+        (_, Some(literal)) => Place::Literal(literal.to_owned()),
+        _ => Place::Slot(pointers.insert(place)),
+    };
+    let plan = |written: &Written| match written {
+        Written::One(place) => one(place),
+        Written::Many(many) => {
+            let parts = many.parts.iter().map(|part| part.iter().map(&mut one).collect()).collect();
+            Place::Many(Box::new(Many { rule: many.rule.clone(), parts }))
+        }
+    };
+    list.iter().map(plan).collect()
+}
+
 fn first_text<'a>(
     places: &'a [Place],
     found: &'a Found<'_>,
@@ -227,8 +280,18 @@ fn first_text<'a>(
         Place::Header(name) => {
             headers.get(name).and_then(|v| std::str::from_utf8(v).ok()).filter(|v| !v.is_empty()).map(Cow::Borrowed)
         }
-        Place::TypePrefix => event_type.split('.').next().filter(|p| !p.is_empty()).map(Cow::Borrowed),
+        Place::TypePrefix => event_type.split(['.', '/', '#']).next().filter(|p| !p.is_empty()).map(Cow::Borrowed),
+        Place::Literal(text) => Some(Cow::Borrowed(text)),
+        Place::Many(many) => many.text(|part| first_text(part, found, headers, event_type)).map(Cow::Owned),
     })
+}
+
+/// JSON as bytes that can be shared: the body's own, where it is JSON itself.
+fn bytes_of(json: Cow<'_, [u8]>, body: &Bytes) -> Bytes {
+    match json {
+        Cow::Borrowed(_) => body.clone(),
+        Cow::Owned(json) => json.into(),
+    }
 }
 
 /// The exact bytes of each element of the array that carries the events.

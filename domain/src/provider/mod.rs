@@ -1,13 +1,20 @@
 //! Providers are data: one TOML file says how one company's webhooks look.
 //!
-//! The built-in files stand beside this one (`stripe.toml`, `standard-webhooks.toml`,
-//! `generic.toml`) and are read by the same reader as a user's own; `docs/providers.md` explains
-//! every key.
+//! The built-in files stand in `files/` and are read by the same reader as a user's own;
+//! `docs/providers.md` explains every key.
 
+mod body;
+mod built_in;
+mod check;
+mod condition;
+mod each;
 mod facts;
 mod file;
 mod identify;
+mod place;
 mod pointer;
+mod summary;
+mod xml;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -25,20 +32,16 @@ use crate::signature::Scheme;
 
 pub use file::PROVIDER_FORMAT;
 pub use identify::{ITEMS_MAX, REQUEST_TYPE, UNREADABLE_TYPE};
+pub use summary::Summary;
 
 /// Most event types whose plans are kept; further ones are planned anew each time.
 const PLANS_MAX: usize = 4096;
-
-const BUILT_IN: [(&str, &str); 3] = [
-    ("generic", include_str!("generic.toml")),
-    ("standard-webhooks", include_str!("standard-webhooks.toml")),
-    ("stripe", include_str!("stripe.toml")),
-];
 
 /// How one company's webhooks look.
 pub struct Provider {
     file: file::ProviderFile,
     identify: identify::IdentifyPlan,
+    body: body::BodyPlan,
     /// What to read per (event type, is a payment); filled as types are seen.
     plans: RwLock<HashMap<(CompactString, bool), Arc<facts::FactPlan>, foldhash::fast::RandomState>>,
 }
@@ -49,24 +52,27 @@ impl Provider {
     pub fn parse(file: &str, text: &str) -> Result<Self> {
         let file = file::ProviderFile::parse(file, text)?;
         let identify = identify::IdentifyPlan::new(&file);
-        Ok(Self { file, identify, plans: RwLock::default() })
+        // Items of a split request are JSON. The check has made sure that the rest can be planned.
+        let whole = file.body.as_ref().filter(|_| file.split.is_none());
+        let body = body::BodyPlan::new(whole).unwrap_or_default();
+        Ok(Self { file, identify, body, plans: RwLock::default() })
     }
 
     /// A provider that is built in.
     pub fn built_in(name: &str) -> Option<Self> {
-        let (name, text) = BUILT_IN.iter().find(|(n, _)| *n == name)?;
+        let (name, text) = built_in::FILES.iter().find(|(n, _)| *n == name)?;
         // A test reads every built-in file, so this is always `Some` for their names.
         Self::parse(&format!("{name}.toml (built in)"), text).ok()
     }
 
     /// Names of the built-in providers.
     pub fn built_in_names() -> impl Iterator<Item = &'static str> {
-        BUILT_IN.iter().map(|(name, _)| *name)
+        built_in::FILES.iter().map(|(name, _)| *name)
     }
 
     /// The text of a built-in provider file, to start one's own from.
     pub fn built_in_text(name: &str) -> Option<&'static str> {
-        BUILT_IN.iter().find(|(n, _)| *n == name).map(|(_, text)| *text)
+        built_in::FILES.iter().find(|(n, _)| *n == name).map(|(_, text)| *text)
     }
 
     /// Its name.
@@ -82,6 +88,11 @@ impl Provider {
     /// Where the company documents its events.
     pub fn documentation(&self) -> &str {
         &self.file.documentation
+    }
+
+    /// What its file says, for the table of providers.
+    pub fn summary(&self) -> Summary {
+        Summary::new(&self.file)
     }
 
     /// Its signature scheme.
@@ -105,7 +116,7 @@ impl Provider {
     /// What an event says. `Err` is the reason why it cannot be read, in words without any of the
     /// body's content.
     pub fn interpret(&self, event_type: &str, entity_kind: &str, body: &[u8]) -> Result<Meaning, String> {
-        self.plan(event_type, entity_kind == PAYMENT_KIND).interpret(body)
+        self.plan(event_type, entity_kind == PAYMENT_KIND).interpret(&self.body.json(body)?)
     }
 
     fn plan(&self, event_type: &str, is_payment: bool) -> Arc<facts::FactPlan> {
@@ -149,5 +160,7 @@ impl Sources {
     }
 }
 
+#[cfg(test)]
+mod format_tests;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod list;
 pub mod load;
+pub mod provider;
 pub mod quarantine;
 pub mod replay;
 pub mod send;
@@ -26,7 +27,8 @@ pub async fn run(cli: Cli, out: &mut Output) -> Outcome {
         Ok(loaded)
     };
     match command.unwrap_or_else(|| Command::Serve(Default::default())) {
-        // These two need no settings.
+        // These need no settings.
+        Command::Provider(command) => provider::run(&command, out),
         Command::Demo(args) => crate::demo::run(&args, data.as_deref(), out).await,
         Command::Check(args) if args.example || args.provider.is_some() => check::print(&args, out),
         Command::Check(args) => check::run(&load()?, &args, out),

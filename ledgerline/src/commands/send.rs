@@ -161,7 +161,7 @@ fn plan(files: &[PathBuf], args: &SendArgs, rng: &mut StdRng) -> Vec<(PathBuf, D
 }
 
 /// The files named, and those in the folders named, in name order. Hidden ones are left out.
-fn files(paths: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
+pub(super) fn files(paths: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in paths {
         let failed = |e: std::io::Error| Failure::usage(format!("read {}: {e}", path.display()));

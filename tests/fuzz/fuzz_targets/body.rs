@@ -25,8 +25,9 @@ fuzz_target!(|data: &[u8]| {
         let events = provider.identify(&source, raw);
         assert!(!events.is_empty());
         for event in events {
-            // What was identified is JSON to every other reader as well.
-            assert!(event.unreadable.is_some() || is_json_text(&event.body));
+            // What was identified is JSON to every other reader as well, or a form.
+            let forms = ["adyen-form", "braintree", "mollie", "slack"].contains(&provider.name());
+            assert!(event.unreadable.is_some() || forms || is_json_text(&event.body));
             let meaning = provider.interpret(&event.event_type, event.entity.kind(), &event.body).ok();
             let incoming = Incoming {
                 id: event.id.clone(),
