@@ -144,8 +144,10 @@ impl Stack {
             let mut behind = false;
             for shard in self.data.log.shards() {
                 let tip = self.data.log.tip(&shard).await.expect("the log's tip");
-                let done = self.data.store.checkpoint(&shard).await.expect("a checkpoint");
-                behind |= tip > done;
+                // Counted, not only committed: whoever waited reads the counts next.
+                let shards = self.progress.shards();
+                let counted = shards.into_iter().find(|(known, _)| *known == shard).and_then(|(_, p)| p.checkpoint);
+                behind |= tip > counted;
             }
             if !behind {
                 return;
