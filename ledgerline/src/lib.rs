@@ -2,6 +2,7 @@
 //!
 //! [`main`] is the whole program; the parts are public for tests.
 
+pub mod certificates;
 pub mod cli;
 pub mod client;
 pub mod commands;

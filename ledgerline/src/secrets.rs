@@ -17,6 +17,7 @@ use ledgerline_domain::signature::{Scheme, SecretSet, reverify};
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::certificates::FolderCertificates;
 use crate::exit::{Failure, Outcome};
 use crate::settings::{Loaded, SourceSettings};
 
@@ -103,10 +104,15 @@ impl SecretRef {
     /// Changes when the file does.
     fn stamp(&self) -> Option<(SystemTime, u64)> {
         match self {
-            Self::File(path) => std::fs::metadata(path).ok().and_then(|m| Some((m.modified().ok()?, m.len()))),
+            Self::File(path) => stamp(path),
             _ => None,
         }
     }
+}
+
+/// Changes when the file or the folder does.
+fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+    std::fs::metadata(path).ok().and_then(|m| Some((m.modified().ok()?, m.len())))
 }
 
 /// One secret a line; what stands from `-----BEGIN` to `-----END` is one secret.
@@ -139,8 +145,12 @@ pub fn read_all(source: &SourceSettings) -> Outcome<Vec<SecretString>> {
 
 /// All secrets of a source, prepared for its scheme.
 pub fn read_set(source: &SourceSettings, scheme: &Scheme) -> Outcome<SecretSet> {
-    SecretSet::new(scheme, read_all(source)?).map_err(|e| {
+    let set = SecretSet::new(scheme, read_all(source)?).map_err(|e| {
         Failure::usage(format!("prepare source {}: {e}; its key `secrets` names the secrets", source.name))
+    })?;
+    Ok(match &source.certificates {
+        Some(folder) => set.with_certificates(Arc::new(FolderCertificates::read(folder)?)),
+        None => set,
     })
 }
 
@@ -188,7 +198,9 @@ impl SourceSecrets {
     }
 
     fn stamps(&self) -> Vec<Vec<Option<(SystemTime, u64)>>> {
-        self.sources.iter().map(|(s, _)| s.secrets.iter().map(SecretRef::stamp).collect()).collect()
+        let certificates = |source: &SourceSettings| source.certificates.as_deref().and_then(stamp);
+        let stamps = |source: &SourceSettings| source.secrets.iter().map(SecretRef::stamp).collect::<Vec<_>>();
+        self.sources.iter().map(|(s, _)| [stamps(s), vec![certificates(s)]].concat()).collect()
     }
 
     /// Looks at the files for ever, every `interval`, and reads what changed.

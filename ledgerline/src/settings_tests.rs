@@ -25,6 +25,7 @@ fn refused_settings_name_file_key_and_fix() {
         (with("tolerance_seconds = 0"), vec!["`source[0].tolerance_seconds`"]),
         (with("rate_limit_per_second = 0"), vec!["`source[0].rate_limit_per_second`", "1 or more"]),
         (with("url = \"https://example.com\""), vec!["`source[0].url`", "does not sign the address"]),
+        (with("certificates = \"x\""), vec!["`source[0].certificates`", "needs none"]),
         (with("secret = \"x\""), vec!["unknown field `secret`"]),
         ("providers = [\"absent.toml\"]".to_owned(), vec!["conf/absent.toml", "`providers`"]),
     ] {

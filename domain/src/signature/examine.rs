@@ -6,16 +6,18 @@
 //! last week can still be explained.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use compact_str::CompactString;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::paypal::Certificates;
 use super::reformat::{compact, pretty, spaced};
 use super::scheme::{Encoding, Hash, Scheme};
 use super::secrets::SecretSet;
 use super::template::Piece;
-use super::{Cause, adyen, form, key, read, verify};
+use super::{Cause, adyen, form, key, paypal, read, verify};
 use crate::error::Result;
 use crate::request::RawRequest;
 
@@ -46,8 +48,17 @@ pub struct Hypothesis {
 
 /// Judges a request as [`verify`] does, and looks further when it does not hold. Errors are those of
 /// [`SecretSet::new`].
-pub fn examine(scheme: &Scheme, secrets: &[SecretString], raw: RawRequest<'_>) -> Result<Examination> {
+pub fn examine(
+    scheme: &Scheme,
+    secrets: &[SecretString],
+    certificates: Option<Arc<dyn Certificates>>,
+    raw: RawRequest<'_>,
+) -> Result<Examination> {
     let set = SecretSet::new(scheme, secrets.iter().cloned())?;
+    let set = match certificates {
+        Some(certificates) => set.with_certificates(certificates),
+        None => set,
+    };
     let verdict = verify(scheme, &set, raw).map(|verified| CompactString::from(verified.key_id()));
     let mut trial = Trial { scheme: scheme.at_any_age(), secrets, set: &set, raw, hypotheses: Vec::new() };
     match verdict {
@@ -136,7 +147,7 @@ impl Trial<'_> {
             Scheme::TimestampedList(list) => list.hash,
             Scheme::Hmac(hmac) => hmac.hash,
             Scheme::StandardWebhooks(_) | Scheme::Adyen(_) => Hash::Sha256,
-            Scheme::Braintree | Scheme::Rsa(_) | Scheme::SharedSecret(_) => return,
+            Scheme::Braintree | Scheme::Rsa(_) | Scheme::PayPal(_) | Scheme::SharedSecret(_) => return,
         };
         type Reading = fn(&str) -> Option<Vec<u8>>;
         let fix = "the secret is right and is read in another way than the sender's: correct `key` or the secret";
@@ -222,6 +233,7 @@ fn headers(scheme: &Scheme, raw: RawRequest<'_>) -> Vec<(CompactString, Option<u
             }));
         }
         Scheme::Rsa(rsa) => names.push(rsa.header.clone()),
+        Scheme::PayPal(_) => names.extend(paypal::NAMES.map(CompactString::const_new)),
         Scheme::SharedSecret(shared) => names.push(shared.header.clone()),
         Scheme::Adyen(_) | Scheme::Braintree => {}
     }
@@ -239,6 +251,11 @@ fn signed(scheme: &Scheme, raw: RawRequest<'_>) -> Vec<(String, usize)> {
         Scheme::Braintree => {
             let payload = form::fields(raw.body, ["bt_payload"]).ok().and_then(|[payload]| payload);
             return payload.map(|payload| ("bt_payload".to_owned(), payload.len())).into_iter().collect();
+        }
+        Scheme::PayPal(_) => {
+            let length = |name: &str| raw.headers.get(name).map_or(0, <[u8]>::len);
+            let [id, time, ..] = paypal::NAMES;
+            return vec![("transmission id".to_owned(), length(id)), ("transmission time".to_owned(), length(time))];
         }
         Scheme::SharedSecret(_) => return Vec::new(),
     };

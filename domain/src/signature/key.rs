@@ -9,6 +9,7 @@
 //! | `adyen` | the key in hex |
 //! | `braintree` | `public_key:private_key` |
 //! | `rsa-sha256` | the public key: PEM, or the base64 of its DER form |
+//! | `paypal` | the webhook's id |
 //! | `bearer`, `shared-secret` | the text that the header must hold |
 //! | `basic` | `user:password` |
 
@@ -57,6 +58,8 @@ pub(super) enum State {
         digest: [u8; 32],
         witness: Hmac<Sha256>,
     },
+    /// A part of what is signed, not a key.
+    WebhookId(CompactString),
     Braintree {
         public_key: CompactString,
         mac: Hmac<Sha1>,
@@ -72,6 +75,10 @@ impl State {
             Scheme::StandardWebhooks(_) => standard_state(text, id),
             Scheme::Braintree => braintree_state(text, id),
             Scheme::Rsa(_) => Ok(Self::Rsa(Box::new(pkcs1v15::VerifyingKey::new(rsa_public_key(text, id)?)))),
+            Scheme::PayPal(_) if text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
+                Ok(Self::WebhookId(text.into()))
+            }
+            Scheme::PayPal(_) => Err(Error::invalid(format!("read secret {id}: it is no webhook id of PayPal's"))),
             Scheme::SharedSecret(shared) => {
                 if shared.form == SecretForm::Basic && !text.contains(':') {
                     return Err(Error::invalid(format!("read secret {id}: write it as user:password")));
@@ -96,7 +103,7 @@ impl State {
             Self::Sha1(state) | Self::Braintree { mac: state, .. } => run(state.clone(), parts, mac),
             Self::Sha256(state) | Self::Shared { witness: state, .. } => run(state.clone(), parts, mac),
             Self::Sha512(state) => run(state.clone(), parts, mac),
-            Self::Ed25519(_) | Self::Rsa(_) => 0,
+            Self::Ed25519(_) | Self::Rsa(_) | Self::WebhookId(_) => 0,
         }
     }
 }
@@ -179,11 +186,13 @@ fn rsa_public_key(text: &str, id: &str) -> Result<PublicKey> {
     let lines = text.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
     let body: String = lines.collect();
     let der = LENIENT_BASE64.decode(&body).map_err(|_| fault("it is neither PEM nor the base64 of a DER key"))?;
-    let key = PublicKey::from_public_key_der(&der)
-        .or_else(|_| PublicKey::from_pkcs1_der(&der))
-        .map_err(|_| fault("it is no RSA public key"))?;
-    if !RSA_BYTES.contains(&key.size()) {
-        return Err(fault("an RSA key must have 2048 to 8192 bits"));
-    }
-    Ok(key)
+    rsa_of_der(&der).map_err(fault)
+}
+
+/// Reads a public key in DER, or says in words why it is none.
+pub(super) fn rsa_of_der(der: &[u8]) -> std::result::Result<PublicKey, &'static str> {
+    let key = PublicKey::from_public_key_der(der)
+        .or_else(|_| PublicKey::from_pkcs1_der(der))
+        .map_err(|_| "it is no RSA public key")?;
+    if RSA_BYTES.contains(&key.size()) { Ok(key) } else { Err("an RSA key must have 2048 to 8192 bits") }
 }

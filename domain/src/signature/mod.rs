@@ -13,6 +13,7 @@ mod braintree;
 mod examine;
 mod form;
 mod key;
+mod paypal;
 mod read;
 mod reformat;
 mod rsa;
@@ -31,7 +32,10 @@ use crate::request::{RawRequest, Verified};
 
 pub use braintree::answer_challenge;
 pub use examine::{Examination, Hypothesis, examine};
-pub use scheme::{Adyen, GenericHmac, RsaBody, Scheme, SharedSecret, StandardWebhooks, TimestampedList, Tolerance};
+pub use paypal::{Certificate, Certificates};
+pub use scheme::{
+    Adyen, GenericHmac, PayPal, RsaBody, Scheme, SharedSecret, StandardWebhooks, TimestampedList, Tolerance,
+};
 pub use secrets::SecretSet;
 pub use sign::{Signed, sign, sign_request};
 pub use verify::{reverify, verify};

@@ -36,6 +36,8 @@ pub enum Scheme {
     /// RSA PKCS#1 v1.5 with SHA-256 over the body, as Wise signs
     /// (<https://docs.wise.com/guides/developer/webhooks/event-handling>).
     Rsa(RsaBody),
+    /// RSA by a certificate that a header names, as PayPal signs.
+    PayPal(PayPal),
     /// No signature: the secret itself travels in a header. All that some providers offer; it proves
     /// who calls, and nothing about the body.
     SharedSecret(SharedSecret),
@@ -109,6 +111,14 @@ pub struct Adyen {
 #[derive(Clone, Debug)]
 pub struct RsaBody {
     pub(super) header: CompactString,
+}
+
+/// Parameters of [`Scheme::PayPal`].
+#[derive(Clone, Debug)]
+pub struct PayPal {
+    /// Whether certificates are those of PayPal's sandbox.
+    pub(super) sandbox: bool,
+    pub(super) tolerance: Tolerance,
 }
 
 /// Parameters of [`Scheme::SharedSecret`].
@@ -195,6 +205,7 @@ impl Scheme {
             Self::Adyen(_) => "adyen",
             Self::Braintree => "braintree",
             Self::Rsa(_) => "rsa-sha256",
+            Self::PayPal(_) => "paypal",
             Self::SharedSecret(shared) => shared.name,
         }
     }
@@ -204,6 +215,7 @@ impl Scheme {
         match self {
             Self::TimestampedList(list) => Some(list.tolerance),
             Self::StandardWebhooks(standard) => Some(standard.tolerance),
+            Self::PayPal(paypal) => Some(paypal.tolerance),
             Self::Hmac(hmac) => hmac.time.as_ref().map(|time| time.tolerance),
             Self::Adyen(_) | Self::Braintree | Self::Rsa(_) | Self::SharedSecret(_) => None,
         }
@@ -225,6 +237,7 @@ impl Scheme {
         let place = match &mut scheme {
             Self::TimestampedList(list) => Some(&mut list.tolerance),
             Self::StandardWebhooks(standard) => Some(&mut standard.tolerance),
+            Self::PayPal(paypal) => Some(&mut paypal.tolerance),
             Self::Hmac(hmac) => hmac.time.as_mut().map(|time| &mut time.tolerance),
             Self::Adyen(_) | Self::Braintree | Self::Rsa(_) | Self::SharedSecret(_) => None,
         };
@@ -285,7 +298,7 @@ impl Scheme {
 
     /// Whether anybody who can verify can also sign. Of the others only the provider can.
     pub fn is_symmetric(&self) -> bool {
-        !matches!(self, Self::Rsa(_))
+        !matches!(self, Self::Rsa(_) | Self::PayPal(_))
     }
 
     /// Whether the signature stands in the body, which signing therefore changes.
@@ -300,7 +313,7 @@ impl Scheme {
             Self::StandardWebhooks(_) => &ID_TIMESTAMP_BODY,
             Self::Hmac(hmac) => &hmac.content,
             Self::Rsa(_) => &[Piece::Body],
-            Self::Adyen(_) | Self::Braintree | Self::SharedSecret(_) => &[],
+            Self::Adyen(_) | Self::Braintree | Self::PayPal(_) | Self::SharedSecret(_) => &[],
         }
     }
 }

@@ -5,6 +5,7 @@
 //! secret's text. What a secret's text is differs by scheme; [`key`](super::key) reads it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use compact_str::CompactString;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -12,12 +13,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::SECRETS_MAX;
 use super::key::State;
+use super::paypal::Certificates;
 use super::scheme::{Hash, Scheme};
 use crate::error::{Error, Result};
 
 /// Secrets of one source, prepared for its scheme.
 pub struct SecretSet {
     keys: Vec<Key>,
+    certificates: Option<Arc<dyn Certificates>>,
 }
 
 /// One secret: its public name and what it was prepared to.
@@ -45,7 +48,7 @@ impl SecretSet {
                 "accept a source without a secret: nothing could be verified; give at least one",
             ));
         }
-        Ok(Self { keys })
+        Ok(Self { keys, certificates: None })
     }
 
     /// Keys as they are, for trying out how a secret could have been meant; `None` without any.
@@ -55,7 +58,17 @@ impl SecretSet {
             Some(Key { id: CompactString::const_new("?"), state })
         };
         let keys: Vec<Key> = keys.into_iter().filter_map(key).collect();
-        (!keys.is_empty()).then_some(Self { keys })
+        (!keys.is_empty()).then_some(Self { keys, certificates: None })
+    }
+
+    /// The same set with the certificates that are at hand, for the scheme that needs them.
+    #[must_use]
+    pub fn with_certificates(self, certificates: Arc<dyn Certificates>) -> Self {
+        Self { certificates: Some(certificates), ..self }
+    }
+
+    pub(super) fn certificates(&self) -> Option<&dyn Certificates> {
+        self.certificates.as_deref()
     }
 
     /// Key ids of the secrets, in the order they were given.

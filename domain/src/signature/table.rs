@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::TOLERANCE_SECONDS_DEFAULT;
 use super::scheme::{
-    Adyen, AdyenBody, Encoding, GenericHmac, Hash, KeyText, RsaBody, Scheme, SecretForm, SharedSecret,
+    Adyen, AdyenBody, Encoding, GenericHmac, Hash, KeyText, PayPal, RsaBody, Scheme, SecretForm, SharedSecret,
     StandardWebhooks, TimeHeader, TimeUnit, TimestampedList, Tolerance,
 };
 use super::template::{self, HEADERS_MAX, Piece};
@@ -28,6 +28,8 @@ pub(super) enum SchemeTable {
     Adyen(AdyenTable),
     Braintree(NoParameters),
     RsaSha256(RsaTable),
+    #[serde(rename = "paypal")]
+    PayPal(PayPalTable),
     Bearer(NoParameters),
     Basic(NoParameters),
     SharedSecret(SharedSecretTable),
@@ -118,6 +120,16 @@ pub(super) struct RsaTable {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct PayPalTable {
+    #[serde(default)]
+    sandbox: bool,
+    tolerance_seconds: Option<u32>,
+    #[serde(default)]
+    accept_any_age: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct SharedSecretTable {
     header: String,
     #[serde(default)]
@@ -139,6 +151,7 @@ impl TryFrom<SchemeTable> for Scheme {
             SchemeTable::Adyen(table) => Self::Adyen(Adyen { body: table.body }),
             SchemeTable::Braintree(_) => Self::Braintree,
             SchemeTable::RsaSha256(table) => Self::Rsa(RsaBody { header: header_name("header", &table.header)? }),
+            SchemeTable::PayPal(table) => Self::PayPal(table.read()?),
             SchemeTable::Bearer(_) => Self::SharedSecret(authorization("bearer", SecretForm::Bearer)),
             SchemeTable::Basic(_) => Self::SharedSecret(authorization("basic", SecretForm::Basic)),
             SchemeTable::SharedSecret(table) => Self::SharedSecret(SharedSecret {
@@ -194,6 +207,19 @@ impl TimestampedListTable {
             hash: self.hash,
             tolerance: tolerance_of(self.tolerance_seconds, self.accept_any_age)?,
         })
+    }
+}
+
+impl PayPalTable {
+    fn read(self) -> Result<PayPal> {
+        // PayPal sends again for days, and says nowhere whether it signs again.
+        if self.tolerance_seconds.is_none() && !self.accept_any_age {
+            return Err(Error::invalid(
+                "read `tolerance_seconds`: say how old a transmission may be, or write `accept_any_age = true`",
+            ));
+        }
+        let tolerance = tolerance_of(self.tolerance_seconds, self.accept_any_age)?;
+        Ok(PayPal { sandbox: self.sandbox, tolerance })
     }
 }
 

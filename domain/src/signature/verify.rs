@@ -12,7 +12,7 @@ use super::read::{self, Claim, URL_NAME};
 use super::scheme::{Scheme, Tolerance};
 use super::secrets::{Key, SecretSet};
 use super::template::Piece;
-use super::{Cause, adyen, braintree, rsa, shared};
+use super::{Cause, adyen, braintree, paypal, rsa, shared};
 use crate::envelope::Envelope;
 use crate::request::{RawRequest, Verified};
 
@@ -70,6 +70,7 @@ fn judge(scheme: &Scheme, secrets: &SecretSet, raw: RawRequest<'_>, place: Place
         Scheme::Adyen(adyen) => return Ok((adyen::judge(adyen, secrets, raw.body)?, Vec::new())),
         Scheme::Braintree => return Ok((braintree::judge(secrets, raw.body)?, Vec::new())),
         Scheme::Rsa(rsa) => return rsa::judge(rsa, secrets, raw),
+        Scheme::PayPal(paypal) => return paypal::judge(paypal, secrets, raw),
         Scheme::SharedSecret(shared) => return shared::judge(shared, secrets, raw, place),
     };
     let key = fitting(&claim, scheme.content(), secrets, raw.body)?;
@@ -122,7 +123,7 @@ fn fits_public(public: &VerifyingKey, claim: &Claim<'_>, content: &[Piece], body
     Choice::from(u8::from(claim.by_public_key.iter().any(fits)))
 }
 
-fn judge_age(signed_at: i64, tolerance: Tolerance, received_at: i64) -> Result<(), Cause> {
+pub(super) fn judge_age(signed_at: i64, tolerance: Tolerance, received_at: i64) -> Result<(), Cause> {
     let Tolerance::Seconds(tolerance) = tolerance else { return Ok(()) };
     let tolerance = i64::from(tolerance);
     if received_at.saturating_sub(signed_at) > tolerance {

@@ -4,14 +4,16 @@
 //! Names, lengths and key ids are printed; never a secret, a signature or a body.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ledgerline_domain::ports::Clock as _;
 use ledgerline_domain::request::RawRequest;
-use ledgerline_domain::signature::{Cause, Examination, Scheme, Tolerance, examine};
+use ledgerline_domain::signature::{Cause, Certificates, Examination, Scheme, Tolerance, examine};
 use ledgerline_domain::time::UnixNanos;
 use serde::Serialize;
 
+use crate::certificates::FolderCertificates;
 use crate::cli::VerifySignatureArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Output};
@@ -67,7 +69,11 @@ pub fn run(loaded: &Loaded, args: &VerifySignatureArgs, out: &mut Output) -> Out
     };
     let secrets = secrets::read_all(source)?;
     let raw = RawRequest { headers: &headers, body: &body, received_at: at };
-    let found = examine(&scheme, &secrets, raw).map_err(|e| {
+    let certificates = match &source.certificates {
+        Some(folder) => Some(Arc::new(FolderCertificates::read(folder)?) as Arc<dyn Certificates>),
+        None => None,
+    };
+    let found = examine(&scheme, &secrets, certificates, raw).map_err(|e| {
         Failure::usage(format!("prepare source {}: {e}; its key `secrets` names the secrets", source.name))
     })?;
     let report = report(source.name.as_str(), &scheme, at, body.len(), found);
@@ -142,7 +148,7 @@ fn advice(cause: Cause) -> &'static str {
         Cause::Missing => ": is it the right source, and did a proxy drop headers?",
         Cause::Malformed => ": is it the right source and provider file?",
         Cause::Wrong | Cause::TooOld | Cause::InFuture | Cause::WrongItem(_) => "",
-        Cause::UnknownKey => ": add that key to the source's secrets",
+        Cause::UnknownKey => ": add that key to the source's secrets, or its certificate to `certificates`",
     }
 }
 
