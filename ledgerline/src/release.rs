@@ -122,3 +122,33 @@ async fn distinct(envelope: Envelope, store: &impl Entities, sources: &Sources) 
     let event = Identified { id, ..event.clone() };
     Ok(envelope.identified_again(event))
 }
+
+#[cfg(test)]
+mod tests {
+    use ledgerline_domain::signature::{SecretSet, sign, verify};
+    use ledgerline_domain::time::UnixNanos;
+
+    use super::*;
+
+    /// GitHub's id and type stand in headers that nothing signs, so nothing keeps them.
+    #[test]
+    fn what_unsigned_headers_told_at_the_door_stands() {
+        let provider = Provider::built_in("github").unwrap();
+        let source = SourceName::new("git").unwrap();
+        let (body, received_at) = (Bytes::from_static(br#"{"issue":{"id":7}}"#), UnixNanos::from_nanos(0));
+        let mut headers = sign(provider.scheme(), &"a-secret".into(), "", received_at, &body).unwrap();
+        headers.push(("x-github-event".into(), "issues".into()));
+        headers.push(("x-github-delivery".into(), "d-1".into()));
+        let secrets = SecretSet::new(provider.scheme(), ["a-secret".into()]).unwrap();
+        let raw = RawRequest { headers: &headers, body: &body, received_at };
+        let verified = verify(provider.scheme(), &secrets, raw).unwrap();
+        let envelope = Envelope::seal(&verified, provider.identify(&source, raw).remove(0));
+        assert_eq!(envelope.event.entity.as_str(), "git/issues/7");
+        assert_eq!(identify(&envelope, &source, &provider), [envelope.event.clone()]);
+        // What was not identified then is not identified now.
+        let none: Vec<(String, String)> = headers.into_iter().filter(|(n, _)| n != "x-github-delivery").collect();
+        let raw = RawRequest { headers: &none, ..raw };
+        let envelope = Envelope::seal(&verified, provider.identify(&source, raw).remove(0));
+        assert!(identify(&envelope, &source, &provider).iter().all(|event| event.unreadable.is_some()));
+    }
+}
