@@ -144,9 +144,9 @@ mod tests {
         let verified = verify(provider.scheme(), &secrets, raw).unwrap();
         let envelope = Envelope::seal(&verified, provider.identify(&source, raw).remove(0));
         assert_eq!(envelope.event.entity.as_str(), "git/issues/7");
-        assert_eq!(identify(&envelope, &source, &provider), [envelope.event.clone()]);
+        assert_eq!(identify(&envelope, &source, &provider), std::slice::from_ref(&envelope.event));
         // What was not identified then is not identified now.
-        let none: Vec<(String, String)> = headers.into_iter().filter(|(n, _)| n != "x-github-delivery").collect();
+        let none: Vec<(String, String)> = headers.iter().filter(|(n, _)| n != "x-github-delivery").cloned().collect();
         let raw = RawRequest { headers: &none, ..raw };
         let envelope = Envelope::seal(&verified, provider.identify(&source, raw).remove(0));
         assert!(identify(&envelope, &source, &provider).iter().all(|event| event.unreadable.is_some()));
