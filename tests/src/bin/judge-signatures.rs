@@ -1,5 +1,5 @@
 //! Judges requests for the differential test: one JSON object a line on standard input, one verdict a
-//! line on standard output. `tests/differential/README.md` says what it is compared with.
+//! line on standard output. `docs/differential.md` says what it is compared with.
 //!
 //! In: `{"id", "table" (the `[signature]` table), "url"?, "secrets", "headers": [[name, value]], "body",
 //! "now", "challenge"?}`. Out: `{"id", "verdict"}`, which is `valid`, a cause, `secret` for one that is
