@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Command;
 
 /// The text of the README's first fenced block of a language.
-fn block<'a>(readme: &'a str, section: &str, language: &str) -> &'a str {
-    let (_, section) = readme.split_once(section).expect("the section");
-    let (_, block) = section.split_once(&format!("```{language}\n")).expect("a block");
-    block.split_once("```").expect("its end").0
+fn block<'a>(readme: &'a str, section: &str, language: &str) -> Option<&'a str> {
+    let (_, section) = readme.split_once(section)?;
+    let (_, block) = section.split_once(&format!("```{language}\n"))?;
+    block.split_once("```").map(|(block, _)| block)
 }
 
 #[test]
@@ -17,9 +17,9 @@ fn the_provider_of_the_readme_reads_its_payloads() {
     let folder = tempfile::tempdir().unwrap();
     let payloads = folder.path().join("payloads");
     std::fs::create_dir(&payloads).unwrap();
-    std::fs::write(folder.path().join("acme.toml"), block(&readme, section, "toml")).unwrap();
+    std::fs::write(folder.path().join("acme.toml"), block(&readme, section, "toml").unwrap()).unwrap();
     let names = ["1-authorised.json", "2-settled.json", "3-refunded.json"];
-    let lines: Vec<&str> = block(&readme, section, "json").lines().collect();
+    let lines: Vec<&str> = block(&readme, section, "json").unwrap().lines().collect();
     assert_eq!(lines.len(), names.len());
     for (name, line) in names.iter().zip(lines) {
         std::fs::write(payloads.join(name), line).unwrap();
@@ -32,7 +32,7 @@ fn the_provider_of_the_readme_reads_its_payloads() {
             .expect("the program runs");
         assert!(out.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
         if arguments[1] == "test" {
-            assert_eq!(String::from_utf8(out.stdout).unwrap().trim(), block(&readme, section, "text").trim());
+            assert_eq!(String::from_utf8(out.stdout).unwrap().trim(), block(&readme, section, "text").unwrap().trim());
         }
     }
 }
