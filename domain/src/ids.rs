@@ -180,7 +180,14 @@ impl SequenceNumber {
 
     /// Position `number` of a log that counts in 64 bits, padded to 20 digits.
     pub fn from_u64(number: u64) -> Self {
-        Self(compact_str::format_compact!("{number:020}"))
+        let mut digits = [b'0'; 20];
+        let mut rest = number;
+        for digit in digits.iter_mut().rev() {
+            // Below 10.
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        Self(CompactString::from_utf8_lossy(&digits))
     }
 
     /// The 64-bit number, where the log counts so.

@@ -2,13 +2,17 @@
 //!
 //! Bodies are JSON, small and stable: `{"accepted":2}` or `{"error":"…"}`. None says more than the
 //! caller may know: all refused signatures read alike.
+//!
+//! An answer to a webhook takes the header map of its request, emptied: no map is allocated for it, and
+//! the server reads the next request into it.
 
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body_util::Full;
 
 use crate::meters::Outcome;
 
@@ -60,8 +64,9 @@ impl Answer {
     }
 }
 
-impl IntoResponse for Answer {
-    fn into_response(self) -> Response {
+impl Answer {
+    /// The answer as HTTP, in the map of headers given, of which nothing is kept.
+    pub(crate) fn respond(self, mut headers: HeaderMap) -> http::Response<Full<Bytes>> {
         use StatusCode as S;
         let (status, body, wait) = match self {
             Self::Accepted(1) => (S::OK, Bytes::from_static(br#"{"accepted":1}"#), None),
@@ -85,24 +90,36 @@ impl IntoResponse for Answer {
                 (S::SERVICE_UNAVAILABLE, error(r#"{"error":"the log cannot take the event now"}"#), Some(wait))
             }
         };
-        let mut response = json(status, body);
+        headers.clear();
+        headers.insert(header::CONTENT_TYPE, JSON);
         if let Some(wait) = wait {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         // What is left of the body would only be read to be thrown away.
         if matches!(self, Self::TooLarge | Self::TooSlow | Self::Broken | Self::Closing(_)) {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        let mut response = http::Response::new(Full::new(body));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
         response
     }
 }
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        self.respond(HeaderMap::new()).map(Body::new)
+    }
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A JSON answer.
 pub(crate) fn json(status: StatusCode, body: Bytes) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response
 }
 

@@ -1,10 +1,10 @@
 //! Reads a request's body, bounded in bytes and in time. A body that comes in one piece, as nearly
 //! all do, is never copied.
 
-use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
+use hyper::body::Body;
 
 use crate::gate::Ticket;
 
@@ -22,7 +22,7 @@ pub(crate) enum NoBody {
 /// Reads all of `body`, at most `bytes_max`, taking room for it on `ticket` as it arrives.
 pub(crate) async fn read(
     headers: &HeaderMap,
-    mut body: Body,
+    mut body: impl Body<Data = Bytes> + Unpin,
     bytes_max: usize,
     ticket: &mut Ticket,
 ) -> Result<Bytes, NoBody> {
@@ -63,7 +63,7 @@ pub(crate) async fn read(
 
 /// Reads on for as much again as the limit, keeping nothing: a caller that is only a little over
 /// gets to read its answer, instead of finding the connection reset while it still writes.
-async fn discard(body: &mut Body, bytes_max: usize) {
+async fn discard(body: &mut (impl Body<Data = Bytes> + Unpin), bytes_max: usize) {
     let mut read = 0_usize;
     while let Some(Ok(frame)) = body.frame().await {
         read = read.saturating_add(frame.data_ref().map_or(0, Bytes::len));

@@ -7,6 +7,7 @@
 //!
 //! A library without settings files or command line: the program makes a [`Door`] and calls [`run`].
 
+mod alarm;
 mod answer;
 mod body;
 mod detached;

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use bytes::Bytes;
 use http::HeaderMap;
+use http_body_util::Full;
+use hyper::body::Body;
 use ledgerline_domain::Result;
 use ledgerline_domain::envelope::{Envelope, REQUEST_KIND};
 use ledgerline_domain::ports::{Clock, Log, LogRecord, Secrets};
 use ledgerline_domain::request::{Headers, RawRequest};
 use ledgerline_domain::signature::{Cause, SecretSet, verify};
 use ledgerline_domain::time::UnixNanos;
-use tokio::time::timeout;
 
+use crate::alarm::Alarm;
 use crate::answer::Answer;
 use crate::body::{self, NoBody};
 use crate::detached::Detached;
@@ -25,47 +27,59 @@ pub(crate) const PATH: &str = "/webhooks/";
 /// A longer content type is no content type; it would only swell the envelope.
 const CONTENT_TYPE_BYTES_MAX: usize = 256;
 
-/// Answers `POST /webhooks/{source}`.
+/// Answers `POST /webhooks/{source}` as a route among others.
 pub(crate) async fn receive<L: Log, S: Secrets, C: Clock>(
     State(door): State<Arc<Door<L, S, C>>>,
     request: Request,
-) -> Answer {
-    let name = request.uri().path().strip_prefix(PATH).unwrap_or_default();
-    let Some(source) = door.source(name) else {
-        door.meters.unknown_source();
-        return Answer::UnknownSource;
-    };
-    let visit = Visit::new(&door.meters, &source.meters);
-    let answer = admit(&door, source, request).await;
-    visit.end(answer.outcome());
-    answer
+) -> axum::response::Response {
+    answer(&door, request, &Alarm::default()).await.map(axum::body::Body::new)
 }
 
+/// Answers a webhook. `alarm` is the connection's, for its requests.
+pub(crate) async fn answer<L: Log, S: Secrets, C: Clock>(
+    door: &Arc<Door<L, S, C>>,
+    request: http::Request<impl Body<Data = Bytes> + Unpin>,
+    alarm: &Alarm,
+) -> http::Response<Full<Bytes>> {
+    let (mut head, body) = request.into_parts();
+    let name = head.uri.path().strip_prefix(PATH).unwrap_or_default();
+    let Some(source) = door.source(name) else {
+        door.meters.unknown_source();
+        return Answer::UnknownSource.respond(head.headers);
+    };
+    let visit = Visit::new(&door.meters, &source.meters);
+    let answer = admit(door, source, &mut head.headers, body, alarm).await;
+    visit.end(answer.outcome());
+    answer.respond(head.headers)
+}
+
+/// Empties `headers` before it waits for the log.
 async fn admit<L: Log, S: Secrets, C: Clock>(
     door: &Arc<Door<L, S, C>>,
     source: &OpenSource,
-    request: Request,
+    headers: &mut HeaderMap,
+    body: impl Body<Data = Bytes> + Unpin,
+    alarm: &Alarm,
 ) -> Answer {
     let settings = &door.settings;
     let Some(mut ticket) = door.gate.enter() else {
         let wait = settings.retry_after;
         return if door.gate.is_closing() { Answer::Closing(wait) } else { Answer::Full(wait) };
     };
-    let (head, body) = request.into_parts();
-    let reading = body::read(&head.headers, body, settings.body_bytes_max, &mut ticket);
-    let body = match timeout(settings.body_read_timeout, reading).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(NoBody::TooLarge)) => return Answer::TooLarge,
-        Ok(Err(NoBody::Broken)) => return Answer::Broken,
-        Ok(Err(NoBody::NoRoom)) => return Answer::Full(settings.retry_after),
-        Err(_) => return Answer::TooSlow,
+    let reading = body::read(headers, body, settings.body_bytes_max, &mut ticket);
+    let body = match alarm.limit(settings.body_read_timeout, reading).await {
+        Some(Ok(body)) => body,
+        Some(Err(NoBody::TooLarge)) => return Answer::TooLarge,
+        Some(Err(NoBody::Broken)) => return Answer::Broken,
+        Some(Err(NoBody::NoRoom)) => return Answer::Full(settings.retry_after),
+        None => return Answer::TooSlow,
     };
     // Looked up per request, so that a rotation needs no restart.
     let Some(secrets) = door.secrets.secrets(source.name.as_str()) else {
         tracing::warn!(source = source.name.as_str(), "failed to find the secrets of a configured source");
         return Answer::LogAway(settings.retry_after);
     };
-    let sealed = match seal(source, &secrets, &head.headers, &body, door.clock.now()) {
+    let sealed = match seal(source, &secrets, headers, &body, door.clock.now()) {
         Ok(sealed) => sealed,
         Err(cause) => {
             source.meters.rejected(cause);
@@ -78,12 +92,13 @@ async fn admit<L: Log, S: Secrets, C: Clock>(
     }
     let (events, unreadable) = (sealed.events, sealed.unreadable);
     // The envelopes hold what is needed of the body.
-    drop((head, body));
+    drop(body);
+    headers.clear();
     let appending = append(door.clone(), ticket, source.meters.events.clone(), sealed);
-    match timeout(settings.append_timeout, Detached::new(appending)).await {
-        Ok(Ok(())) if unreadable => Answer::Unreadable(events),
-        Ok(Ok(())) => Answer::Accepted(events),
-        Ok(Err(())) | Err(_) => Answer::LogAway(settings.retry_after),
+    match alarm.limit(settings.append_timeout, Detached::new(appending)).await {
+        Some(Ok(())) if unreadable => Answer::Unreadable(events),
+        Some(Ok(())) => Answer::Accepted(events),
+        Some(Err(())) | None => Answer::LogAway(settings.retry_after),
     }
 }
 
@@ -111,8 +126,9 @@ fn seal(
     for event in identified {
         sealed.events += usize::from(event.entity.kind() != REQUEST_KIND);
         sealed.unreadable |= event.unreadable.is_some();
-        let key = event.entity.clone();
-        sealed.records.push(LogRecord { key, data: Envelope::seal(&verified, event).encode().into() });
+        let envelope = Envelope::seal(&verified, event);
+        let data = envelope.encode().into();
+        sealed.records.push(LogRecord { key: envelope.event.entity, data });
     }
     Ok(sealed)
 }

@@ -1,13 +1,23 @@
 //! The service: routes, connections and their end.
+//!
+//! Webhooks go straight from the connection to [`receive`]; the router, which boxes and copies some
+//! things per request, is for everything else and for whoever serves it himself.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::routing::{get, post};
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use ledgerline_domain::ports::{Clock, Log, Secrets};
@@ -16,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::alarm::Alarm;
 use crate::answer::Answer;
 use crate::door::Door;
 use crate::{handshake, probes, receive};
@@ -40,6 +51,26 @@ pub fn router<L: Log, S: Secrets, C: Clock>(door: Arc<Door<L, S, C>>) -> Router 
         .with_state(door)
 }
 
+/// Whether the route of webhooks fits: one further part of the path, and the method that they use.
+fn is_webhook(request: &Request<Incoming>) -> bool {
+    let source = request.uri().path().strip_prefix(receive::PATH);
+    request.method() == Method::POST && source.is_some_and(|source| !source.is_empty() && !source.contains('/'))
+}
+
+/// Answers a request, whatever it is about.
+async fn answer<L: Log, S: Secrets, C: Clock>(
+    door: Arc<Door<L, S, C>>,
+    routes: TowerToHyperService<Router>,
+    alarm: Alarm,
+    request: Request<Incoming>,
+) -> Result<Response<Either<Full<Bytes>, Body>>, Infallible> {
+    if is_webhook(&request) {
+        return Ok(receive::answer(&door, request, &alarm).await.map(Either::Left));
+    }
+    // Boxed, so that the future of a webhook is no larger for it.
+    Ok(Box::pin(routes.call(request)).await?.map(Either::Right))
+}
+
 /// Serves until `shutdown` is ready, then stops accepting, says so on `/readyz`, and gives requests
 /// and appends that have begun up to `drain_timeout` to finish. `Err` when they did not: none of
 /// those was acknowledged.
@@ -49,9 +80,7 @@ pub async fn run<L: Log, S: Secrets, C: Clock>(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<()> {
     let settings = &door.settings;
-    let routes = router(door.clone());
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(settings.head_read_timeout).max_buf_size(BUFFER_BYTES_MAX);
+    let routes = TowerToHyperService::new(router(door.clone()));
     let graceful = GracefulShutdown::new();
     // Dropped at the end of this function: no connection outlives it.
     let mut connections = JoinSet::new();
@@ -74,7 +103,13 @@ pub async fn run<L: Log, S: Secrets, C: Clock>(
         };
         // Answers are small and must not wait for more; a socket that refuses this still works.
         let _ = stream.set_nodelay(true);
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes.clone()));
+        let (door, routes, requests) = (door.clone(), routes.clone(), Alarm::default());
+        let service = service_fn(move |request| answer(door.clone(), routes.clone(), requests.clone(), request));
+        let connection = http1::Builder::new()
+            .timer(Alarm::default())
+            .header_read_timeout(settings.head_read_timeout)
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             if let Err(error) = connection.await {

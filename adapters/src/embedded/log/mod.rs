@@ -8,6 +8,7 @@
 //! or the disk failed (then [`EmbeddedLog::failure`] says so and only a restart helps).
 //! [`ErrorKind::Data`](ledgerline_domain::ErrorKind::Data): a file is damaged or was released.
 
+mod direct;
 mod frame;
 mod gathering;
 mod options;
@@ -150,6 +151,7 @@ impl EmbeddedLog {
             segment: newest,
             file: recovered.file,
             offset: recovered.offset,
+            begun_page: recovered.begun_page,
             next: recovered.position,
             shards: recovered.shards,
             prepared: None,

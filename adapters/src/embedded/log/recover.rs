@@ -9,11 +9,12 @@
 //! stopped between its write and its sync, or because that sync failed, and pages that the
 //! operating system believes to be clean are not on the disk for certain.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 
 use ledgerline_domain::{Error, ErrorKind, Result};
 
+use super::direct::{PAGE_BYTES, SegmentFile};
 use super::frame::{Frame, HEADER_BYTES as FRAME_HEADER_BYTES};
 use super::segment::{Before, HEADER_BYTES, Segment};
 use crate::embedded::files::file_error;
@@ -22,9 +23,11 @@ use crate::embedded::files::file_error;
 #[derive(Debug)]
 pub(crate) struct Recovered {
     /// Open for writing.
-    pub file: File,
+    pub file: SegmentFile,
     /// Where the next frame goes.
     pub offset: u64,
+    /// What stands before that in its page.
+    pub begun_page: Vec<u8>,
     /// The next frame's position.
     pub position: u64,
     /// Per shard, everything the log ever held.
@@ -78,7 +81,10 @@ pub(crate) fn recover(segment: &Segment, segment_bytes: u64) -> Result<Recovered
     };
     mend().map_err(|e| file_error(ErrorKind::Retry, "mend the end of the log segment", &segment.path, e))?;
     let cut_bytes = written.saturating_sub(offset) as u64;
-    Ok(Recovered { file, offset: offset as u64, position, shards, cut_bytes })
+    // The file has its full size now, or more.
+    let file = SegmentFile::new(file, &segment.path, segment_bytes);
+    let begun_page = bytes.get(offset - offset % PAGE_BYTES..offset).unwrap_or_default().to_vec();
+    Ok(Recovered { file, begun_page, offset: offset as u64, position, shards, cut_bytes })
 }
 
 /// Position of a whole frame behind the bad one at `bad` that was written after the bad one's batch

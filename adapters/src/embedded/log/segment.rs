@@ -16,7 +16,8 @@
 //! A file gets its name only when header and zeros are durable, so a named segment is whole or
 //! damaged, never half made; `*.tmp` is removed at start. Each header names its predecessor, so a
 //! lost file shows. The zeros are written, not only allocated: a sync of written blocks changes no
-//! metadata and takes half as long.
+//! metadata and takes half as long. They are written past the page cache where that can be done: the
+//! disk fetches them itself.
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -27,6 +28,7 @@ use std::sync::Mutex;
 
 use ledgerline_domain::{Error, ErrorKind, Result};
 
+use super::direct::{Pages, SegmentFile};
 use super::options::{DiskHook, DiskStep};
 use crate::embedded::files::{file_error, sync_dir};
 
@@ -92,13 +94,14 @@ impl Segment {
     }
 
     /// Writes the header into a prepared file, gives the file its name and opens it for writing.
-    pub fn create(&self, dir: &Path, prepared: &Path) -> Result<File> {
+    pub fn create(&self, dir: &Path, prepared: &Path) -> Result<SegmentFile> {
         let failed = |e| file_error(ErrorKind::Retry, "create the log segment", &self.path, e);
         let file = OpenOptions::new().read(true).write(true).open(prepared).map_err(failed)?;
+        let bytes = file.metadata().map_err(failed)?.len();
         file.write_all_at(&self.header(), 0).and_then(|()| file.sync_all()).map_err(failed)?;
         fs::rename(prepared, &self.path).map_err(failed)?;
         sync_dir(dir)?;
-        Ok(file)
+        Ok(SegmentFile::new(file, &self.path, bytes))
     }
 
     /// Reads the header of a named segment.
@@ -196,12 +199,14 @@ pub(crate) fn prepare(path: &Path, bytes: u64, pace: Pace, hook: Option<&DiskHoo
             Err(e) if e.kind() == io::ErrorKind::StorageFull => return Err(e),
             _ => {}
         }
-        let zeros = vec![0; ZERO_BYTES];
+        let mut file = SegmentFile::new(file, path, bytes);
+        let zeros = Pages::zeros(ZERO_BYTES);
         let mut offset = 0;
         while offset < bytes {
             let piece = usize::try_from(bytes - offset).unwrap_or(ZERO_BYTES).min(ZERO_BYTES);
-            file.write_all_at(zeros.get(..piece).unwrap_or_default(), offset)?;
-            if pace == Pace::Gently {
+            file.write_pages(zeros.bytes().get(..piece).unwrap_or_default(), offset)?;
+            // What went past the cache leaves nothing to be written later.
+            if pace == Pace::Gently && !file.is_direct() {
                 file.sync_data()?;
             }
             offset += piece as u64;

@@ -6,8 +6,6 @@
 //! succeeds proves nothing. So the log then takes nothing more until the process starts again and
 //! recovers from what the file really holds.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +18,7 @@ use ledgerline_domain::ports::{Appended, Clock};
 use ledgerline_domain::{Error, ErrorKind, Result};
 
 use super::Shared;
+use super::direct::{PAGE_BYTES, Pages, SegmentFile};
 use super::frame::Frame;
 use super::gathering::Gathering;
 use super::options::{DiskHook, DiskStep};
@@ -31,6 +30,12 @@ use crate::embedded::files::{file_error, remove_file};
 /// Name of a file that is about to become a segment.
 const PREPARED_NAME: &str = "next.tmp";
 
+/// From this size on readers get the memory that was written, with up to three pages of unused room;
+/// smaller batches are copied.
+const SHARED_BYTES_MIN: usize = 32 * 1024;
+
+const _: () = assert!(HEADER_BYTES.is_multiple_of(PAGE_BYTES), "the first frame begins a page");
+
 /// The thread's state.
 pub(crate) struct Writer {
     pub shared: Arc<Shared>,
@@ -38,8 +43,10 @@ pub(crate) struct Writer {
     pub dir: PathBuf,
     /// The newest segment, its file and where the next frame goes.
     pub segment: Arc<Segment>,
-    pub file: File,
+    pub file: SegmentFile,
     pub offset: u64,
+    /// What stands before that in its page: direct writes begin at the page.
+    pub begun_page: Vec<u8>,
     /// The next position.
     pub next: u64,
     /// Per shard, everything written.
@@ -100,12 +107,17 @@ impl Writer {
             }
         }
         let started_at = (self.offset, self.next);
-        let (bytes, lasts, places) = self.encode(&batch);
-        if let Err(error) = self.put(&bytes) {
-            let why = self.fail(&file_error(ErrorKind::Retry, "write the log segment", &self.segment.path, error));
-            refuse(batch, ErrorKind::Retry, &why);
-            return false;
-        }
+        let (pages, lasts, places) = self.encode(&batch);
+        let put = self.put(pages);
+        let bytes = match put {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let error = file_error(ErrorKind::Retry, "write the log segment", &self.segment.path, error);
+                let why = self.fail(&error);
+                refuse(batch, ErrorKind::Retry, &why);
+                return false;
+            }
+        };
         self.segment.mark(started_at.1, started_at.0);
         self.publish(Block { first: started_at.1, bytes, lasts: lasts.into() });
         self.shared.batches.fetch_add(1, Ordering::Relaxed);
@@ -116,10 +128,13 @@ impl Writer {
         true
     }
 
-    /// Frames of a batch, the last position per shard (0: none), and each job's answer.
-    fn encode(&mut self, batch: &Batch) -> (Bytes, Vec<u64>, Vec<Vec<Appended>>) {
+    /// The begun page and the frames of a batch, the last position per shard (0: none), and each job's answer.
+    fn encode(&mut self, batch: &Batch) -> (Pages, Vec<u64>, Vec<Vec<Appended>>) {
         let arrived_at = self.clock.now().nanos();
-        let mut bytes = Vec::with_capacity(batch.bytes);
+        // Not one byte more, or the page boundary is lost.
+        let room = (self.begun_page.len() + batch.bytes).next_multiple_of(PAGE_BYTES);
+        let mut pages = Pages::with_capacity(room);
+        pages.end().extend_from_slice(&self.begun_page);
         let mut lasts = vec![0; self.shards.len()];
         let mut places = Vec::with_capacity(batch.jobs.len());
         let mut batch_index = 0;
@@ -141,7 +156,7 @@ impl Writer {
                     batch_index,
                     shard: *shard,
                 };
-                frame.write(&mut bytes, self.segment.salt, data);
+                frame.write(pages.end(), self.segment.salt, data);
                 *before = Before { count: frame.ordinal, last: self.next };
                 *last = self.next;
                 answer.push(Appended { shard: id.clone(), sequence: SequenceNumber::from_u64(self.next) });
@@ -150,17 +165,31 @@ impl Writer {
             }
             places.push(answer);
         }
-        (bytes.into(), lasts, places)
+        (pages, lasts, places)
     }
 
-    fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    /// Writes and syncs; gives the frames for readers.
+    fn put(&mut self, mut pages: Pages) -> std::io::Result<Bytes> {
         let hook = self.shared.options.hook.as_ref();
-        DiskHook::ask(hook, DiskStep::Write(bytes.len()))?;
-        self.file.write_all_at(bytes, self.offset)?;
+        let (begun, end) = (self.begun_page.len(), pages.len());
+        DiskHook::ask(hook, DiskStep::Write(end - begun))?;
+        if self.file.is_direct() {
+            pages.fill_page();
+            self.file.write_pages(pages.bytes(), self.offset - begun as u64)?;
+        } else {
+            self.file.write(pages.bytes().get(begun..end).unwrap_or_default(), self.offset)?;
+        }
         DiskHook::ask(hook, DiskStep::Sync)?;
         self.file.sync_data()?;
-        self.offset += bytes.len() as u64;
-        Ok(())
+        self.offset += (end - begun) as u64;
+        self.begun_page.clear();
+        self.begun_page.extend_from_slice(pages.bytes().get(end - end % PAGE_BYTES..end).unwrap_or_default());
+        let frames = begun..end;
+        if frames.len() < SHARED_BYTES_MIN {
+            return Ok(Bytes::copy_from_slice(pages.bytes().get(frames).unwrap_or_default()));
+        }
+        let (bytes, start) = pages.into_parts();
+        Ok(Bytes::from(bytes).slice(start + frames.start..start + frames.end))
     }
 
     /// Lets readers see a batch.
@@ -197,6 +226,7 @@ impl Writer {
         self.shared.view().segments.push_back(segment.clone());
         self.segment = segment;
         self.offset = HEADER_BYTES as u64;
+        self.begun_page.clear();
         Ok(())
     }
 
