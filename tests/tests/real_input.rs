@@ -149,12 +149,12 @@ fn secret_for(provider: &Provider) -> String {
     }
 }
 
-/// The provider's own scheme. Only Wise has the key that its scheme verifies, so its requests come with a
-/// token here; an address is made up where one is signed.
+/// The provider's own scheme. Only Wise and PayPal have the key that their schemes verify, so their requests come
+/// with a token here; an address is made up where one is signed.
 fn scheme_for(provider: &Provider) -> Scheme {
     let scheme = provider.scheme().clone();
     match scheme.name() {
-        "rsa-sha256" => Provider::built_in("paypal").expect("built in").scheme().clone(),
+        "rsa-sha256" | "paypal" => toml::from_str("scheme = 'bearer'").expect("a scheme"),
         _ if scheme.signs_url() => scheme.with_url("https://example.com/webhooks/shop").expect("an address"),
         _ => scheme,
     }
