@@ -2,14 +2,21 @@
 //!
 //! - [`memory`]: the reference, for tests. It serialises as the real ones do and can be told to fail.
 //! - [`embedded`]: one machine, one data directory: an append-only log, SQLite, archive files.
+//! - [`chain`]: certificates that public roots vouch for.
+//! - [`web`]: pages of other machines, over HTTPS.
 //!
 //! Every implementation passes the same conformance suite. Errors name the file, shard or key and,
 //! where there is one, the fix; their kind says what the caller must do.
 
 pub mod archive_key;
+pub mod chain;
 pub mod clock;
 pub mod embedded;
 pub mod memory;
 pub mod partition;
+pub mod web;
 
+pub use chain::Trust;
 pub use clock::SystemClock;
+pub use embedded::keep_file;
+pub use web::HttpsWeb;

@@ -25,6 +25,8 @@ pub(crate) enum Answer {
     Unreadable(usize),
     /// The signature was refused.
     Rejected,
+    /// The key that judges the signature is being fetched.
+    KeyComing(Duration),
     /// There is no such source.
     UnknownSource,
     /// There is no such page.
@@ -59,7 +61,7 @@ impl Answer {
             Self::TooSlow => Outcome::TooSlow,
             Self::Broken => Outcome::Abandoned,
             Self::RateLimited(_) => Outcome::RateLimited,
-            Self::Full(_) | Self::Closing(_) | Self::LogAway(_) => Outcome::Unavailable,
+            Self::Full(_) | Self::Closing(_) | Self::LogAway(_) | Self::KeyComing(_) => Outcome::Unavailable,
         }
     }
 }
@@ -73,6 +75,9 @@ impl Answer {
             Self::Accepted(events) => (S::OK, accepted(events), None),
             Self::Unreadable(events) => (S::ACCEPTED, accepted(events), None),
             Self::Rejected => (S::UNAUTHORIZED, error(r#"{"error":"the signature was not accepted"}"#), None),
+            Self::KeyComing(wait) => {
+                (S::SERVICE_UNAVAILABLE, error(r#"{"error":"the signature cannot be checked yet"}"#), Some(wait))
+            }
             Self::UnknownSource => (S::NOT_FOUND, error(r#"{"error":"unknown source"}"#), None),
             Self::NotFound => (S::NOT_FOUND, error(r#"{"error":"not found"}"#), None),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, error(r#"{"error":"method not allowed"}"#), None),

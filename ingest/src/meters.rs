@@ -4,7 +4,7 @@
 //! | metric | what |
 //! | --- | --- |
 //! | `ledgerline_ingest_requests_total{source,outcome}` | requests by how they ended; requests to unknown sources have the source `-` |
-//! | `ledgerline_ingest_rejected_total{source,cause}` | requests whose signature was refused |
+//! | `ledgerline_ingest_rejected_total{source,cause}` | requests whose signature was refused; `key_coming`: not judged yet, answered 503 |
 //! | `ledgerline_ingest_events_total{source}` | events durable in the log |
 //! | `ledgerline_ingest_request_seconds` | from a request's head to its answer, seconds |
 //! | `ledgerline_ingest_in_flight` | requests inside, as of the last scrape |

@@ -84,7 +84,10 @@ async fn admit<L: Log, S: Secrets, C: Clock>(
         Err(cause) => {
             source.meters.rejected(cause);
             tracing::debug!(source = source.name.as_str(), cause = cause.as_str(), "refused a signature: {cause}");
-            return Answer::Rejected;
+            return match cause {
+                Cause::KeyComing => Answer::KeyComing(settings.retry_after),
+                _ => Answer::Rejected,
+            };
         }
     };
     if let Err(wait) = source.pass() {

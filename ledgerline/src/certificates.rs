@@ -1,15 +1,16 @@
 //! PayPal's certificates, in a folder: each file is one, in PEM, named as the last part of its address.
 //!
-//! They are fetched by whoever runs the program, since the domain trusts what is in the folder:
-//! `curl -O https://api.paypal.com/v1/notifications/certs/CERT-…`. A request that names another one is
-//! refused with the cause `unknown_key` until its file is there; files must stay for as long as archived
-//! signatures are to be checked. The folder is looked at with the secrets.
+//! What is in the folder is trusted as it is. Where a source names a folder of its own, whoever runs the
+//! program puts them there (`curl -O https://api.paypal.com/v1/notifications/certs/CERT-…`), and a request
+//! that names another one is refused with the cause `unknown_key` until its file is there; else they are
+//! [fetched](crate::fetched_certificates). Files must stay for as long as archived signatures are to be
+//! checked. The folder is looked at with the secrets.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use ledgerline_domain::signature::{Certificate, Certificates};
+use ledgerline_domain::signature::{Certificate, Certificates, Lookup};
 
 use crate::exit::{Failure, Outcome};
 
@@ -44,11 +45,16 @@ impl FolderCertificates {
         }
         Ok(Self(found))
     }
+
+    /// The certificates by name.
+    pub fn into_certificates(self) -> BTreeMap<String, Arc<Certificate>> {
+        self.0
+    }
 }
 
 impl Certificates for FolderCertificates {
-    fn certificate(&self, name: &str) -> Option<Arc<Certificate>> {
-        self.0.get(name).cloned()
+    fn certificate(&self, name: &str) -> Lookup<Certificate> {
+        self.0.get(name).cloned().map_or(Lookup::Unknown, Lookup::Found)
     }
 }
 
@@ -64,8 +70,8 @@ mod tests {
             std::fs::write(folder.path().join(name), if name == ".hidden" { "" } else { pem }).unwrap();
         }
         let found = FolderCertificates::read(folder.path()).unwrap();
-        assert!(found.certificate("CERT-one").is_some() && found.certificate("CERT-two").is_some());
-        assert!(found.certificate("CERT-three").is_none() && found.0.len() == 2);
+        assert!(["CERT-one", "CERT-two"].iter().all(|name| found.certificate(name).found().is_ok()));
+        assert!(found.certificate("CERT-three").found().is_err() && found.0.len() == 2);
         std::fs::write(folder.path().join("CERT-bad"), "no certificate").unwrap();
         assert!(FolderCertificates::read(folder.path()).err().unwrap().message.contains("CERT-bad"));
         assert!(FolderCertificates::read(&folder.path().join("absent")).err().unwrap().message.contains("absent"));

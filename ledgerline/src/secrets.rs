@@ -11,14 +11,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use ledgerline_adapters::Trust;
 use ledgerline_domain::envelope::Envelope;
-use ledgerline_domain::ports::Secrets;
+use ledgerline_domain::ports::{Clock, Secrets, Web};
 use ledgerline_domain::signature::{Scheme, SecretSet, reverify};
 use secrecy::SecretString;
 use serde::Deserialize;
+use tokio::task::JoinSet;
 
-use crate::certificates::FolderCertificates;
 use crate::exit::{Failure, Outcome};
+use crate::keys::OuterKeys;
 use crate::settings::{Loaded, SourceSettings};
 
 /// How often secret files are looked at.
@@ -143,20 +145,24 @@ pub fn read_all(source: &SourceSettings) -> Outcome<Vec<SecretString>> {
     Ok(secrets)
 }
 
-/// All secrets of a source, prepared for its scheme.
-pub fn read_set(source: &SourceSettings, scheme: &Scheme) -> Outcome<SecretSet> {
+/// All secrets of a source, prepared for its scheme, with its keys from elsewhere.
+pub fn read_set(source: &SourceSettings, scheme: &Scheme, keys: &OuterKeys) -> Outcome<SecretSet> {
     let set = SecretSet::new(scheme, read_all(source)?).map_err(|e| {
         Failure::usage(format!("prepare source {}: {e}; its key `secrets` names the secrets", source.name))
     })?;
-    Ok(match &source.certificates {
-        Some(folder) => set.with_certificates(Arc::new(FolderCertificates::read(folder)?)),
-        None => set,
-    })
+    Ok(set.with_named_keys(keys.named()?))
+}
+
+/// A source as its secrets need it.
+struct Known {
+    source: SourceSettings,
+    scheme: Scheme,
+    keys: OuterKeys,
 }
 
 /// The secrets in force.
 pub struct SourceSecrets {
-    sources: Vec<(SourceSettings, Scheme)>,
+    sources: Vec<Known>,
     sets: RwLock<HashMap<String, Arc<SecretSet>>>,
 }
 
@@ -167,8 +173,9 @@ impl SourceSecrets {
         let mut sets = HashMap::new();
         for source in &loaded.settings.source {
             let scheme = loaded.scheme(source)?;
-            sets.insert(source.name.as_str().to_owned(), Arc::new(read_set(source, &scheme)?));
-            sources.push((source.clone(), scheme));
+            let keys = OuterKeys::open(loaded, source, &scheme)?;
+            sets.insert(source.name.as_str().to_owned(), Arc::new(read_set(source, &scheme, &keys)?));
+            sources.push(Known { source: source.clone(), scheme, keys });
         }
         Ok(Self { sources, sets: RwLock::new(sets) })
     }
@@ -177,17 +184,30 @@ impl SourceSecrets {
     /// which its original covers.
     pub fn recheck(&self, envelope: &Envelope) -> Option<Result<(), String>> {
         let name = envelope.source();
-        let scheme = self.sources.iter().find(|(source, _)| source.name.as_str() == name);
-        let (Some((_, scheme)), Some(set)) = (scheme, self.secrets(name)) else {
+        let known = self.sources.iter().find(|known| known.source.name.as_str() == name);
+        let (Some(Known { scheme, .. }), Some(set)) = (known, self.secrets(name)) else {
             return Some(Err(format!("the source {name} is not configured any more")));
         };
         let checked = reverify(scheme, &set, envelope)?;
         Some(checked.map(|_| ()).map_err(|cause| format!("{} by today's secrets", cause.as_str())))
     }
 
+    /// Fetches keys that come from elsewhere, for ever.
+    pub async fn fetch<W: Web, C: Clock>(&self, web: Arc<W>, trust: Arc<Trust>, clock: Arc<C>) {
+        let mut fetches = JoinSet::new();
+        for known in &self.sources {
+            if let Some(certificates) = known.keys.fetched() {
+                fetches.spawn(certificates.run(web.clone(), trust.clone(), clock.clone()));
+            }
+        }
+        // They end with this future alone.
+        while fetches.join_next().await.is_some() {}
+        std::future::pending().await
+    }
+
     /// Reads one source's secrets again.
-    fn reload(&self, source: &SourceSettings, scheme: &Scheme) {
-        match read_set(source, scheme) {
+    fn reload(&self, Known { source, scheme, keys }: &Known) {
+        match read_set(source, scheme, keys) {
             Ok(set) => {
                 let mut sets = self.sets.write().unwrap_or_else(PoisonError::into_inner);
                 sets.insert(source.name.as_str().to_owned(), Arc::new(set));
@@ -198,9 +218,9 @@ impl SourceSecrets {
     }
 
     fn stamps(&self) -> Vec<Vec<Option<(SystemTime, u64)>>> {
-        let certificates = |source: &SourceSettings| source.certificates.as_deref().and_then(stamp);
         let stamps = |source: &SourceSettings| source.secrets.iter().map(SecretRef::stamp).collect::<Vec<_>>();
-        self.sources.iter().map(|(s, _)| [stamps(s), vec![certificates(s)]].concat()).collect()
+        let of = |known: &Known| [stamps(&known.source), vec![known.keys.folder().and_then(stamp)]].concat();
+        self.sources.iter().map(of).collect()
     }
 
     /// Looks at the files for ever, every `interval`, and reads what changed.
@@ -210,9 +230,9 @@ impl SourceSecrets {
             tokio::time::sleep(interval).await;
             let watched = self.clone();
             let Ok(now) = tokio::task::spawn_blocking(move || watched.stamps()).await else { return };
-            for ((source, scheme), (before, after)) in self.sources.iter().zip(known.iter().zip(&now)) {
+            for (source, (before, after)) in self.sources.iter().zip(known.iter().zip(&now)) {
                 if before != after {
-                    self.reload(source, scheme);
+                    self.reload(source);
                 }
             }
             known = now;

@@ -76,7 +76,7 @@ pub struct SourceSettings {
     pub tolerance_seconds: Option<u32>,
     /// Its address exactly as it was entered at the provider, where the scheme signs it.
     pub url: Option<String>,
-    /// Folder of the provider's certificates, where the scheme needs them.
+    /// Folder of the provider's certificates, where the scheme needs them and they shall not be fetched.
     pub certificates: Option<PathBuf>,
     /// Requests per second past which it is told to slow down (429).
     pub rate_limit_per_second: Option<u32>,
@@ -212,17 +212,8 @@ impl Loaded {
             if let Err((key, error)) = scheme_of(provider, source) {
                 return fault(&format!("source[{n}].{key}"), &error.to_string());
             }
-            match (matches!(provider.scheme(), Scheme::PayPal(_)), &source.certificates) {
-                (true, None) => {
-                    return fault(
-                        &format!("source[{n}].certificates"),
-                        "name the folder that holds PayPal's certificates, each as it is named in its address",
-                    );
-                }
-                (false, Some(_)) => {
-                    return fault(&format!("source[{n}].certificates"), "the scheme needs none; remove the key");
-                }
-                (true, Some(_)) | (false, None) => {}
+            if source.certificates.is_some() && !matches!(provider.scheme(), Scheme::PayPal(_)) {
+                return fault(&format!("source[{n}].certificates"), "the scheme needs none; remove the key");
             }
             if source.rate_limit_per_second == Some(0) {
                 return fault(&format!("source[{n}].rate_limit_per_second"), "use 1 or more, or leave it out");

@@ -40,6 +40,23 @@ fn refused_settings_name_file_key_and_fix() {
 }
 
 #[test]
+fn paypals_certificates_are_fetched_unless_a_folder_is_named() {
+    let text = SOURCE.replace("stripe", "paypal").replace("env:X", "WEBHOOK-1");
+    let origin = |text: &str| {
+        let loaded = parse(text).unwrap();
+        let source = loaded.source("shop").unwrap();
+        let keys = crate::keys::OuterKeys::open(&loaded, source, &loaded.scheme(source).unwrap()).unwrap();
+        keys.origin().unwrap()
+    };
+    assert!(
+        origin(&text).contains("kept in conf/ledgerline-data/certificates/shop (0 certificates there)"),
+        "{}",
+        origin(&text)
+    );
+    assert!(origin(&format!("{text}certificates = \"mine\"\n")).contains("conf/mine alone"));
+}
+
+#[test]
 fn nothing_given_means_defaults() {
     let loaded = parse("").unwrap();
     assert_eq!(loaded.settings.data, Path::new("conf/ledgerline-data"));

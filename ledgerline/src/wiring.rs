@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions, EmbeddedReader, EmbeddedStore, LocalArchive};
-use ledgerline_adapters::partition;
+use ledgerline_adapters::{Trust, partition};
 use ledgerline_domain::Result;
 use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Entities as _, Log as _};
+use ledgerline_domain::ports::{Entities as _, Log as _, Web};
 use ledgerline_ingest::{Door, Hooks, RateLimit, Source};
 use ledgerline_processor::apply::{self, ApplySettings, Progress};
 use ledgerline_processor::archiver::{self, ArchiverProgress, ArchiverSettings, STREAM_DEFAULT};
@@ -31,8 +31,8 @@ use crate::secrets::SourceSecrets;
 use crate::settings::Loaded;
 use crate::{housekeeping, telemetry};
 
-pub use ledgerline_adapters::SystemClock;
 pub use ledgerline_adapters::embedded::SHARDS_MAX;
+pub use ledgerline_adapters::{HttpsWeb, SystemClock};
 
 /// Opens state and archive for reading, beside a server or without one.
 pub async fn reader(data: &Path) -> Outcome<EmbeddedReader> {
@@ -145,6 +145,18 @@ impl Machine {
         Task::spawn("secrets", |stop| async move {
             tokio::select! {
                 () = secrets.watch(crate::secrets::POLL) => {}
+                () = wait_for(stop) => {}
+            }
+            Ok(())
+        })
+    }
+
+    /// Fetches keys of providers that publish them: certificates and token keys.
+    pub fn keys_fetch<W: Web>(&self, web: Arc<W>) -> Task {
+        let secrets = self.secrets.clone();
+        Task::spawn("keys", |stop| async move {
+            tokio::select! {
+                () = secrets.fetch(web, Arc::new(Trust::public()), Arc::new(SystemClock)) => {}
                 () = wait_for(stop) => {}
             }
             Ok(())

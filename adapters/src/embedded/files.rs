@@ -58,6 +58,13 @@ pub(crate) fn replace_file(path: &Path, temporary: &Path, bytes: &[u8]) -> Resul
     sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
+/// Keeps `bytes` as the file `name` of a folder, durably and as a whole; the folder is made if it has to
+/// be. What is written on the way is hidden. `name` must be a plain file name.
+pub fn keep_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    create_dirs(folder)?;
+    replace_file(&folder.join(name), &folder.join(format!(".{name}.tmp")), bytes)
+}
+
 /// Removes a file that may not be there; whether it was.
 pub(crate) fn remove_file(path: &Path) -> Result<bool> {
     match fs::remove_file(path) {

@@ -29,6 +29,7 @@ use ledgerline_domain::ports::{Entities as _, Log as _};
 use ledgerline_domain::{Error, ErrorKind, Result};
 
 pub use archive::LocalArchive;
+pub use files::keep_file;
 pub use format::{DATA_VERSION, Format, SHARDS_DEFAULT, SHARDS_MAX};
 pub use log::{DiskHook, DiskStep, EmbeddedLog, LogOptions, LogStats};
 pub use store::{EmbeddedStore, ReleaseRequest};

@@ -6,13 +6,12 @@
 //! last week can still be explained.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use compact_str::CompactString;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::paypal::Certificates;
+use super::lookup::NamedKeys;
 use super::reformat::{compact, pretty, spaced};
 use super::scheme::{Encoding, Hash, Scheme};
 use super::secrets::SecretSet;
@@ -51,20 +50,16 @@ pub struct Hypothesis {
 pub fn examine(
     scheme: &Scheme,
     secrets: &[SecretString],
-    certificates: Option<Arc<dyn Certificates>>,
+    named: NamedKeys,
     raw: RawRequest<'_>,
 ) -> Result<Examination> {
-    let set = SecretSet::new(scheme, secrets.iter().cloned())?;
-    let set = match certificates {
-        Some(certificates) => set.with_certificates(certificates),
-        None => set,
-    };
+    let set = SecretSet::new(scheme, secrets.iter().cloned())?.with_named_keys(named);
     let verdict = verify(scheme, &set, raw).map(|verified| CompactString::from(verified.key_id()));
     let mut trial = Trial { scheme: scheme.at_any_age(), secrets, set: &set, raw, hypotheses: Vec::new() };
     match verdict {
         Ok(_) | Err(Cause::Missing) => {}
         Err(Cause::TooOld | Cause::InFuture) => trial.ages(),
-        Err(Cause::Malformed | Cause::Wrong | Cause::WrongItem(_) | Cause::UnknownKey) => {
+        Err(Cause::Malformed | Cause::Wrong | Cause::WrongItem(_) | Cause::UnknownKey | Cause::KeyComing) => {
             trial.bodies();
             trial.addresses();
             trial.keys();

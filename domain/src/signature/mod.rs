@@ -13,6 +13,7 @@ mod braintree;
 mod examine;
 mod form;
 mod key;
+mod lookup;
 mod paypal;
 mod read;
 mod reformat;
@@ -32,6 +33,7 @@ use crate::request::{RawRequest, Verified};
 
 pub use braintree::answer_challenge;
 pub use examine::{Examination, Hypothesis, examine};
+pub use lookup::{Lookup, NamedKeys};
 pub use paypal::{Certificate, Certificates};
 pub use scheme::{
     Adyen, GenericHmac, PayPal, RsaBody, Scheme, SharedSecret, StandardWebhooks, TimestampedList, Tolerance,
@@ -72,11 +74,14 @@ pub enum Cause {
     WrongItem(u32),
     /// The request names or needs a key that is not among the source's secrets.
     UnknownKey,
+    /// The request names a key that is being fetched: nothing is decided yet, the caller should come
+    /// again.
+    KeyComing,
 }
 
 impl Cause {
     /// All causes, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Missing,
         Self::Malformed,
         Self::Wrong,
@@ -84,6 +89,7 @@ impl Cause {
         Self::InFuture,
         Self::WrongItem(0),
         Self::UnknownKey,
+        Self::KeyComing,
     ];
 
     /// Its place in [`ALL`](Self::ALL), whatever the item.
@@ -96,6 +102,7 @@ impl Cause {
             Self::InFuture => 4,
             Self::WrongItem(_) => 5,
             Self::UnknownKey => 6,
+            Self::KeyComing => 7,
         }
     }
 
@@ -109,6 +116,7 @@ impl Cause {
             Self::InFuture => "in_future",
             Self::WrongItem(_) => "wrong_item",
             Self::UnknownKey => "unknown_key",
+            Self::KeyComing => "key_coming",
         }
     }
 }
@@ -125,6 +133,7 @@ impl fmt::Display for Cause {
                 return write!(f, "the signature of item {item} (from 0) fits no secret of the source");
             }
             Self::UnknownKey => "it is signed with a key that the source does not have",
+            Self::KeyComing => "it is signed with a key that is still being fetched",
         })
     }
 }

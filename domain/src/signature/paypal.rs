@@ -13,7 +13,6 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -24,6 +23,7 @@ use rsa::signature::Verifier as _;
 use sha2::Sha256;
 
 use super::key::{self, State};
+use super::lookup::Lookup;
 use super::scheme::PayPal;
 use super::secrets::SecretSet;
 use super::verify::{Proof, judge_age};
@@ -42,16 +42,16 @@ pub(super) const NAMES: [&str; 5] = [
 ];
 const ALGORITHM: &str = "SHA256withRSA";
 /// Where certificates are, before their name.
-const LIVE: &str = "https://api.paypal.com/v1/notifications/certs/";
-const SANDBOX: &str = "https://api.sandbox.paypal.com/v1/notifications/certs/";
+pub(super) const LIVE: &str = "https://api.paypal.com/v1/notifications/certs/";
+pub(super) const SANDBOX: &str = "https://api.sandbox.paypal.com/v1/notifications/certs/";
 /// Longest name of a certificate, in bytes.
 const NAME_BYTES_MAX: usize = 128;
 
 /// The certificates that are at hand.
 pub trait Certificates: Send + Sync {
-    /// The certificate of this name, the last part of its address; `None` when it is not at hand. Must
-    /// not block.
-    fn certificate(&self, name: &str) -> Option<Arc<Certificate>>;
+    /// The certificate of this name, the last part of its address: 1 to 128 letters, digits, `-` and
+    /// `_`. Anybody can ask for any name. Must not block.
+    fn certificate(&self, name: &str) -> Lookup<Certificate>;
 }
 
 /// A certificate, read once.
@@ -99,7 +99,7 @@ pub(super) fn judge(scheme: &PayPal, secrets: &SecretSet, raw: RawRequest<'_>) -
     if separators || algorithm != ALGORITHM || length > EVIDENCE_BYTES_MAX {
         return Err(Cause::Malformed);
     }
-    let name = url.strip_prefix(if scheme.sandbox { SANDBOX } else { LIVE }).ok_or(Cause::Malformed)?;
+    let name = url.strip_prefix(scheme.certificates_url()).ok_or(Cause::Malformed)?;
     let token = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if !token || !(1..=NAME_BYTES_MAX).contains(&name.len()) {
         return Err(Cause::Malformed);
@@ -108,8 +108,10 @@ pub(super) fn judge(scheme: &PayPal, secrets: &SecretSet, raw: RawRequest<'_>) -
     let signature = Signature::try_from(bytes.as_slice()).map_err(|_| Cause::Malformed)?;
     let signed_at = UnixNanos::parse_rfc3339(time).map_err(|_| Cause::Malformed)?;
     let received_at = raw.received_at.seconds();
-    let certificate = secrets.certificates().and_then(|certificates| certificates.certificate(name));
-    let certificate = certificate.filter(|c| c.valid.contains(&received_at)).ok_or(Cause::UnknownKey)?;
+    let certificate = secrets.certificates().ok_or(Cause::UnknownKey)?.certificate(name).found()?;
+    if !certificate.valid.contains(&received_at) {
+        return Err(Cause::UnknownKey);
+    }
     let crc = crc32fast::hash(raw.body);
     let fits = |state: &State| match state {
         State::WebhookId(webhook) => {

@@ -10,6 +10,7 @@ use compact_str::CompactString;
 use serde::Deserialize;
 
 use super::URL_BYTES_MAX;
+use super::paypal;
 use super::table::{self, SchemeTable};
 use super::template::{ID_TIMESTAMP_BODY, Piece};
 use crate::error::{Error, Result};
@@ -315,6 +316,13 @@ impl Scheme {
             Self::Rsa(_) => &[Piece::Body],
             Self::Adyen(_) | Self::Braintree | Self::PayPal(_) | Self::SharedSecret(_) => &[],
         }
+    }
+}
+
+impl PayPal {
+    /// The address of all certificates; the name of one follows.
+    pub fn certificates_url(&self) -> &'static str {
+        if self.sandbox { paypal::SANDBOX } else { paypal::LIVE }
     }
 }
 

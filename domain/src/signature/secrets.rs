@@ -5,7 +5,6 @@
 //! secret's text. What a secret's text is differs by scheme; [`key`](super::key) reads it.
 
 use std::fmt;
-use std::sync::Arc;
 
 use compact_str::CompactString;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -13,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::SECRETS_MAX;
 use super::key::State;
+use super::lookup::NamedKeys;
 use super::paypal::Certificates;
 use super::scheme::{Hash, Scheme};
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 /// Secrets of one source, prepared for its scheme.
 pub struct SecretSet {
     keys: Vec<Key>,
-    certificates: Option<Arc<dyn Certificates>>,
+    named: NamedKeys,
 }
 
 /// One secret: its public name and what it was prepared to.
@@ -48,7 +48,7 @@ impl SecretSet {
                 "accept a source without a secret: nothing could be verified; give at least one",
             ));
         }
-        Ok(Self { keys, certificates: None })
+        Ok(Self { keys, named: NamedKeys::None })
     }
 
     /// Keys as they are, for trying out how a secret could have been meant; `None` without any.
@@ -58,17 +58,20 @@ impl SecretSet {
             Some(Key { id: CompactString::const_new("?"), state })
         };
         let keys: Vec<Key> = keys.into_iter().filter_map(key).collect();
-        (!keys.is_empty()).then_some(Self { keys, certificates: None })
+        (!keys.is_empty()).then_some(Self { keys, named: NamedKeys::None })
     }
 
-    /// The same set with the certificates that are at hand, for the scheme that needs them.
+    /// The same set with keys from elsewhere, for the schemes that need them.
     #[must_use]
-    pub fn with_certificates(self, certificates: Arc<dyn Certificates>) -> Self {
-        Self { certificates: Some(certificates), ..self }
+    pub fn with_named_keys(self, named: NamedKeys) -> Self {
+        Self { named, ..self }
     }
 
     pub(super) fn certificates(&self) -> Option<&dyn Certificates> {
-        self.certificates.as_deref()
+        match &self.named {
+            NamedKeys::Certificates(certificates) => Some(certificates.as_ref()),
+            NamedKeys::None => None,
+        }
     }
 
     /// Key ids of the secrets, in the order they were given.

@@ -5,5 +5,6 @@ mod answers;
 mod bounds;
 mod closing;
 mod handshake;
+mod key_coming;
 mod meters;
 mod support;

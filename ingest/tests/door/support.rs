@@ -63,6 +63,24 @@ types = ["*"]
 kind = "order"
 id = ["/id"]
 "#;
+
+/// A provider whose keys are named by requests.
+const PAYPAL: &str = r#"
+name = "paypal"
+format = 1
+[signature]
+scheme = "paypal"
+accept_any_age = true
+[event]
+id = ["/id"]
+type = ["/type"]
+[order]
+class = "arrival"
+[[entity]]
+types = ["*"]
+kind = "order"
+id = ["/id"]
+"#;
 pub const BRAINTREE_SECRET: &str = "integration_public_key:integration_private_key";
 
 /// What the log does with an append.
@@ -170,18 +188,24 @@ pub fn sources() -> Vec<Source> {
         rate_limit,
     };
     let braintree = Arc::new(Provider::parse("braintree.toml", BRAINTREE).unwrap());
+    let paypal = Arc::new(Provider::parse("paypal.toml", PAYPAL).unwrap());
     vec![
         source("stripe-eu", &stripe, None),
         source("shop", &shop, None),
         source("limited", &stripe, limit),
         source("braintree", &braintree, None),
+        source("paypal", &paypal, None),
     ]
 }
 
 pub fn secrets() -> TestSecrets {
-    let secret = |scheme: &Scheme| if matches!(scheme, Scheme::Braintree) { BRAINTREE_SECRET } else { SECRET };
+    let secret = |scheme: &Scheme| match scheme {
+        Scheme::Braintree => BRAINTREE_SECRET,
+        Scheme::PayPal(_) => "WEBHOOK",
+        _ => SECRET,
+    };
     let set = |scheme: &Scheme| Arc::new(SecretSet::new(scheme, [SecretString::from(secret(scheme))]).unwrap());
-    let names = ["stripe-eu", "shop", "limited", "braintree"];
+    let names = ["stripe-eu", "shop", "limited", "braintree", "paypal"];
     TestSecrets(Mutex::new(sources().iter().zip(names).map(|(source, name)| (name, set(&source.scheme))).collect()))
 }
 

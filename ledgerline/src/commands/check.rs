@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::cli::CheckArgs;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::keys::OuterKeys;
 use crate::output::{self, Output};
 use crate::settings::{EXAMPLE, Loaded};
 use crate::{secrets, words};
@@ -39,6 +40,8 @@ struct SourceLine {
     tolerance: String,
     secrets: Vec<String>,
     key_ids: Vec<String>,
+    /// Where keys come from that are not among the secrets.
+    keys_from: Option<String>,
     problem: Option<String>,
 }
 
@@ -77,7 +80,9 @@ fn look(loaded: &Loaded) -> Report {
     }
     let mut sources = Vec::new();
     for source in &settings.source {
-        let set = loaded.scheme(source).and_then(|scheme| Ok((secrets::read_set(source, &scheme)?, scheme)));
+        let keys = loaded.scheme(source).and_then(|scheme| OuterKeys::open(loaded, source, &scheme));
+        let origin = keys.as_ref().ok().and_then(OuterKeys::origin);
+        let set = loaded.scheme(source).and_then(|scheme| Ok((secrets::read_set(source, &scheme, &keys?)?, scheme)));
         let tolerance = set.as_ref().ok().map(|(_, scheme)| match scheme.tolerance() {
             Some(Tolerance::Seconds(seconds)) => format!("{seconds} s"),
             Some(Tolerance::AnyAge) => "any age".into(),
@@ -96,6 +101,7 @@ fn look(loaded: &Loaded) -> Report {
             tolerance: tolerance.unwrap_or_default(),
             secrets: source.secrets.iter().map(ToString::to_string).collect(),
             key_ids: set.as_ref().map(|(set, _)| set.key_ids().map(str::to_owned).collect()).unwrap_or_default(),
+            keys_from: origin,
             problem: set.err().map(|failure| failure.message),
         });
     }
@@ -143,6 +149,12 @@ fn show(report: &Report, out: &mut Output) -> Outcome<()> {
             ]);
         }
         out.table(&table, 0)?;
+    }
+    for line in &report.sources {
+        if let Some(origin) = &line.keys_from {
+            out.gap()?;
+            out.line(format!("source {}: {origin}", line.name))?;
+        }
     }
     for warning in &report.warnings {
         out.gap()?;

@@ -3,6 +3,7 @@
 //! The end comes in order: no new connections, requests in flight get their answers, then the roles
 //! behind the log finish what they have in hand and the archiver writes its open segments.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -11,7 +12,7 @@ use crate::cli::{Role, ServeArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::settings::Loaded;
 use crate::telemetry;
-use crate::wiring::{Machine, Task};
+use crate::wiring::{HttpsWeb, Machine, Task};
 
 /// How often the roles are looked at.
 const END_LOOK: Duration = Duration::from_millis(200);
@@ -48,6 +49,7 @@ pub async fn run(mut loaded: Loaded, args: &ServeArgs) -> Outcome {
     roles.push(machine.requests_watch());
     let mut ingest = None;
     if has(Role::Ingest) {
+        roles.push(machine.keys_fetch(Arc::new(HttpsWeb::new())));
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|e| Failure::failed(format!("listen on {listen}: {e}; choose another address with --listen")))?;

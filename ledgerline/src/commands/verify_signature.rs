@@ -4,18 +4,17 @@
 //! Names, lengths and key ids are printed; never a secret, a signature or a body.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use ledgerline_domain::ports::Clock as _;
 use ledgerline_domain::request::RawRequest;
-use ledgerline_domain::signature::{Cause, Certificates, Examination, Scheme, Tolerance, examine};
+use ledgerline_domain::signature::{Cause, Examination, Scheme, Tolerance, examine};
 use ledgerline_domain::time::UnixNanos;
 use serde::Serialize;
 
-use crate::certificates::FolderCertificates;
 use crate::cli::VerifySignatureArgs;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::keys::OuterKeys;
 use crate::output::{self, Output};
 use crate::settings::Loaded;
 use crate::wiring::SystemClock;
@@ -69,11 +68,8 @@ pub fn run(loaded: &Loaded, args: &VerifySignatureArgs, out: &mut Output) -> Out
     };
     let secrets = secrets::read_all(source)?;
     let raw = RawRequest { headers: &headers, body: &body, received_at: at };
-    let certificates = match &source.certificates {
-        Some(folder) => Some(Arc::new(FolderCertificates::read(folder)?) as Arc<dyn Certificates>),
-        None => None,
-    };
-    let found = examine(&scheme, &secrets, certificates, raw).map_err(|e| {
+    let named = OuterKeys::open(loaded, source, &scheme)?.named()?;
+    let found = examine(&scheme, &secrets, named, raw).map_err(|e| {
         Failure::usage(format!("prepare source {}: {e}; its key `secrets` names the secrets", source.name))
     })?;
     let report = report(source.name.as_str(), &scheme, at, body.len(), found);
@@ -149,6 +145,7 @@ fn advice(cause: Cause) -> &'static str {
         Cause::Malformed => ": is it the right source and provider file?",
         Cause::Wrong | Cause::TooOld | Cause::InFuture | Cause::WrongItem(_) => "",
         Cause::UnknownKey => ": add that key to the source's secrets, or its certificate to `certificates`",
+        Cause::KeyComing => ": try it again in a minute",
     }
 }
 

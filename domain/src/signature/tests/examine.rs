@@ -6,7 +6,7 @@ use crate::signature::examine::{Examination, examine};
 fn look(scheme: &Scheme, secret: &str, headers: &[(String, String)], body: &str, at: UnixNanos) -> Examination {
     let (headers, body) = (headers.to_vec(), Bytes::from(body.to_owned()));
     let raw = RawRequest { headers: &headers, body: &body, received_at: at };
-    let found = examine(scheme, &[SecretString::from(secret)], None, raw).unwrap();
+    let found = examine(scheme, &[SecretString::from(secret)], NamedKeys::None, raw).unwrap();
     // Shorter ones are words that stand there anyway.
     assert!(secret.len() < 8 || !format!("{found:?}").contains(secret), "a secret is shown");
     found

@@ -20,14 +20,18 @@ const RECEIVED: i64 = 1_800_000_000;
 struct One(&'static str, Arc<Certificate>);
 
 impl Certificates for One {
-    fn certificate(&self, name: &str) -> Option<Arc<Certificate>> {
-        (name == self.0).then(|| self.1.clone())
+    fn certificate(&self, name: &str) -> Lookup<Certificate> {
+        match name {
+            "CERT-coming" => Lookup::Coming,
+            name if name == self.0 => Lookup::Found(self.1.clone()),
+            _ => Lookup::Unknown,
+        }
     }
 }
 
 fn with_certificate(scheme: &Scheme, secrets: &[&str]) -> SecretSet {
     let certificate = Certificate::from_pem(include_str!("certificate_for_tests.pem")).unwrap();
-    set(scheme, secrets).with_certificates(Arc::new(One(NAME, Arc::new(certificate))))
+    set(scheme, secrets).with_named_keys(NamedKeys::Certificates(Arc::new(One(NAME, Arc::new(certificate)))))
 }
 
 fn signed(webhook: &str, time: &str, body: &[u8]) -> Vec<(String, String)> {
@@ -80,6 +84,7 @@ fn certificates_come_from_pinned_addresses_and_in_their_time() {
     for (url, cause) in [
         (format!("https://api.paypal.com/v1/notifications/certs/{NAME}"), None),
         ("https://api.paypal.com/v1/notifications/certs/CERT-other".to_owned(), Some(Cause::UnknownKey)),
+        ("https://api.paypal.com/v1/notifications/certs/CERT-coming".to_owned(), Some(Cause::KeyComing)),
         (format!("https://api.sandbox.paypal.com/v1/notifications/certs/{NAME}"), Some(Cause::Malformed)),
         (format!("http://api.paypal.com/v1/notifications/certs/{NAME}"), Some(Cause::Malformed)),
         (format!("https://api.paypal.com.evil.example/v1/notifications/certs/{NAME}"), Some(Cause::Malformed)),
