@@ -2,6 +2,7 @@
 //!
 //! - [`memory`]: the reference, for tests. It serialises as the real ones do and can be told to fail.
 //! - [`embedded`]: one machine, one data directory: an append-only log, SQLite, archive files.
+//! - [`web`]: pages of other machines, over HTTPS.
 //!
 //! Every implementation passes the same conformance suite. Errors name the file, shard or key and,
 //! where there is one, the fix; their kind says what the caller must do.
@@ -11,5 +12,7 @@ pub mod clock;
 pub mod embedded;
 pub mod memory;
 pub mod partition;
+pub mod web;
 
 pub use clock::SystemClock;
+pub use web::HttpsWeb;

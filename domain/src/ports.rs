@@ -6,6 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -247,6 +248,37 @@ pub trait Archive: Send + Sync + 'static {
 pub trait Secrets: Send + Sync + 'static {
     /// The secrets that verify requests of `source`; `None` for an unknown source.
     fn secrets(&self, source: &str) -> Option<std::sync::Arc<SecretSet>>;
+}
+
+/// One page to fetch. `Debug` shows no header's value.
+#[derive(Clone, Debug)]
+pub struct Get {
+    /// Its address, `https://…`.
+    pub url: String,
+    /// Headers beside the client's own, name and value.
+    pub headers: Vec<(&'static str, SecretString)>,
+    /// Longest body, in bytes.
+    pub bytes_max: usize,
+    /// Longest time for all of it: name, connection, head and body.
+    pub timeout: Duration,
+}
+
+impl Get {
+    /// A page without headers of its own: at most 64 KiB within 10 seconds.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), headers: Vec::new(), bytes_max: 64 * 1024, timeout: Duration::from_secs(10) }
+    }
+}
+
+/// Pages of other machines. Never asked while a request is served.
+pub trait Web: Send + Sync + 'static {
+    /// The body of a page that answers 200. Redirects are not followed, and nothing of what was sent or
+    /// received stands in an error. Errors by what to do:
+    /// [`Retry`](crate::error::ErrorKind::Retry): no connection, no answer in time, 429 or 5xx;
+    /// [`Invalid`](crate::error::ErrorKind::Invalid): another status, an address that is not https, or a
+    /// header that cannot be sent;
+    /// [`Data`](crate::error::ErrorKind::Data): the body is longer than was allowed.
+    fn get(&self, get: Get) -> impl Future<Output = Result<Bytes>> + Send;
 }
 
 /// What time it is.
