@@ -12,8 +12,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use ledgerline_domain::envelope::Envelope;
-use ledgerline_domain::ports::Secrets;
-use ledgerline_domain::signature::{Scheme, SecretSet, reverify};
+use ledgerline_domain::ports::{FetchKeys, Secrets};
+use ledgerline_domain::signature::{ApiKeys, Cause, Scheme, SecretSet, reverify, reverify_fetched};
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -154,10 +154,19 @@ pub fn read_set(source: &SourceSettings, scheme: &Scheme) -> Outcome<SecretSet> 
     })
 }
 
+/// The API keys of a source, if it hydrates.
+pub fn read_api_keys(source: &SourceSettings) -> Outcome<Option<ApiKeys>> {
+    let Some(reference) = &source.hydrate else { return Ok(None) };
+    let named = |e: &dyn fmt::Display| format!("prepare source {}: {e}; its key `hydrate` names the API key", source.name);
+    let secrets = reference.read().map_err(|e| Failure::new(e.exit, named(&e)))?;
+    ApiKeys::new(secrets).map(Some).map_err(|e| Failure::usage(named(&e)))
+}
+
 /// The secrets in force.
 pub struct SourceSecrets {
     sources: Vec<(SourceSettings, Scheme)>,
     sets: RwLock<HashMap<String, Arc<SecretSet>>>,
+    api_keys: RwLock<HashMap<String, Arc<ApiKeys>>>,
 }
 
 impl SourceSecrets {
@@ -165,24 +174,48 @@ impl SourceSecrets {
     pub fn read(loaded: &Loaded) -> Outcome<Self> {
         let mut sources = Vec::new();
         let mut sets = HashMap::new();
+        let mut api_keys = HashMap::new();
         for source in &loaded.settings.source {
             let scheme = loaded.scheme(source)?;
             sets.insert(source.name.as_str().to_owned(), Arc::new(read_set(source, &scheme)?));
+            if let Some(keys) = read_api_keys(source)? {
+                api_keys.insert(source.name.as_str().to_owned(), Arc::new(keys));
+            }
             sources.push((source.clone(), scheme));
         }
-        Ok(Self { sources, sets: RwLock::new(sets) })
+        Ok(Self { sources, sets: RwLock::new(sets), api_keys: RwLock::new(api_keys) })
     }
 
     /// Checks an archived signature with today's secrets and schemes; `None` for a part of a request,
     /// which its original covers.
     pub fn recheck(&self, envelope: &Envelope) -> Option<Result<(), String>> {
         let name = envelope.source();
+        if envelope.is_fetched() {
+            return Some(self.recheck_fetched(name, envelope));
+        }
         let scheme = self.sources.iter().find(|(source, _)| source.name.as_str() == name);
         let (Some((_, scheme)), Some(set)) = (scheme, self.secrets(name)) else {
             return Some(Err(format!("the source {name} is not configured any more")));
         };
         let checked = reverify(scheme, &set, envelope)?;
         Some(checked.map(|_| ()).map_err(|cause| format!("{} by today's secrets", cause.as_str())))
+    }
+
+    /// Checks something that was fetched, with today's API keys.
+    fn recheck_fetched(&self, source: &str, envelope: &Envelope) -> Result<(), String> {
+        let Some(keys) = self.api_keys(source) else {
+            return Err(format!(
+                "it was fetched with the API key {}, and the source {source} has none now; name it by `hydrate`",
+                envelope.key_id
+            ));
+        };
+        reverify_fetched(&keys, envelope).map(|_| ()).map_err(|cause| match cause {
+            Cause::UnknownKey => format!(
+                "it was fetched with another API key, {}; keep that one as a second line of the file that `hydrate` names",
+                envelope.key_id
+            ),
+            cause => format!("{} by today's API keys", cause.as_str()),
+        })
     }
 
     /// Reads one source's secrets again.
@@ -195,11 +228,21 @@ impl SourceSecrets {
             }
             Err(error) => tracing::error!(source = %source.name, %error, "the old secrets stay in force"),
         }
+        match read_api_keys(source) {
+            Ok(Some(keys)) => {
+                let mut all = self.api_keys.write().unwrap_or_else(PoisonError::into_inner);
+                all.insert(source.name.as_str().to_owned(), Arc::new(keys));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(source = %source.name, %error, "the old API key stays in force"),
+        }
     }
 
     fn stamps(&self) -> Vec<Vec<Option<(SystemTime, u64)>>> {
         let certificates = |source: &SourceSettings| source.certificates.as_deref().and_then(stamp);
-        let stamps = |source: &SourceSettings| source.secrets.iter().map(SecretRef::stamp).collect::<Vec<_>>();
+        let stamps = |source: &SourceSettings| {
+            source.secrets.iter().chain(&source.hydrate).map(SecretRef::stamp).collect::<Vec<_>>()
+        };
         self.sources.iter().map(|(s, _)| [stamps(s), vec![certificates(s)]].concat()).collect()
     }
 
@@ -223,6 +266,12 @@ impl SourceSecrets {
 impl Secrets for SourceSecrets {
     fn secrets(&self, source: &str) -> Option<Arc<SecretSet>> {
         self.sets.read().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
+    }
+}
+
+impl FetchKeys for SourceSecrets {
+    fn api_keys(&self, source: &str) -> Option<Arc<ApiKeys>> {
+        self.api_keys.read().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
     }
 }
 

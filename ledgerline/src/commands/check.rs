@@ -39,6 +39,7 @@ struct SourceLine {
     tolerance: String,
     secrets: Vec<String>,
     key_ids: Vec<String>,
+    hydrate: Option<String>,
     problem: Option<String>,
 }
 
@@ -77,13 +78,17 @@ fn look(loaded: &Loaded) -> Report {
     }
     let mut sources = Vec::new();
     for source in &settings.source {
-        let set = loaded.scheme(source).and_then(|scheme| Ok((secrets::read_set(source, &scheme)?, scheme)));
+        let set = loaded.scheme(source).and_then(|scheme| {
+            let set = secrets::read_set(source, &scheme)?;
+            secrets::read_api_keys(source)?;
+            Ok((set, scheme))
+        });
         let tolerance = set.as_ref().ok().map(|(_, scheme)| match scheme.tolerance() {
             Some(Tolerance::Seconds(seconds)) => format!("{seconds} s"),
             Some(Tolerance::AnyAge) => "any age".into(),
             None => "no signed time".into(),
         });
-        if source.secrets.iter().any(secrets::SecretRef::is_literal) {
+        if source.secrets.iter().chain(&source.hydrate).any(secrets::SecretRef::is_literal) {
             warnings.push(format!(
                 "source {}: a secret stands in the settings file; move it to env:NAME or file:PATH",
                 source.name
@@ -95,6 +100,7 @@ fn look(loaded: &Loaded) -> Report {
             provider: source.provider.clone(),
             tolerance: tolerance.unwrap_or_default(),
             secrets: source.secrets.iter().map(ToString::to_string).collect(),
+            hydrate: source.hydrate.as_ref().map(ToString::to_string),
             key_ids: set.as_ref().map(|(set, _)| set.key_ids().map(str::to_owned).collect()).unwrap_or_default(),
             problem: set.err().map(|failure| failure.message),
         });
@@ -137,7 +143,7 @@ fn show(report: &Report, out: &mut Output) -> Outcome<()> {
                 line.path.clone(),
                 line.provider.clone(),
                 line.tolerance.clone(),
-                line.secrets.join(", "),
+                line.secrets.iter().chain(&line.hydrate).map(String::as_str).collect::<Vec<_>>().join(", "),
                 line.key_ids.join(", "),
                 if line.problem.is_some() { "✗".into() } else { "✓".to_owned() },
             ]);
