@@ -45,7 +45,7 @@ fn sized(body: &str) -> String {
 async fn a_page_comes_with_the_headers_that_were_asked_for() {
     let (address, mut requests) = server(sized("hello"), false).await;
     let mut get = Get::new(format!("{address}/page?a=b"));
-    get.headers.push(("authorization", "Bearer very-secret".into()));
+    get.headers.push(("authorization".into(), "Bearer very-secret".into()));
     assert!(!format!("{get:?}").contains("very-secret"));
     assert_eq!(HttpsWeb::with_plain_loopback().get(get).await.unwrap(), "hello");
     let head = requests.recv().await.unwrap();
@@ -122,7 +122,7 @@ async fn only_https_is_fetched() {
         assert_eq!(error.kind(), ErrorKind::Invalid, "{url}: {error}");
     }
     let mut get = Get::new(&address);
-    get.headers.push(("authorization", "two\r\nlines".into()));
+    get.headers.push(("authorization".into(), "two\r\nlines".into()));
     let error = HttpsWeb::with_plain_loopback().get(get).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Invalid && !error.to_string().contains("lines"), "{error}");
     assert!(requests.try_recv().is_err(), "something was sent");

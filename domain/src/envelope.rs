@@ -112,6 +112,11 @@ impl Envelope {
         Self { event, ..self.clone() }
     }
 
+    /// Whether it is the answer to a thin notification, fetched by this program.
+    pub fn is_fetched(&self) -> bool {
+        crate::signature::is_fetched(&self.signature_headers)
+    }
+
     /// Puts an envelope together from stored parts: a row of the archive.
     pub(crate) fn restore(
         event: Identified,

@@ -2,7 +2,9 @@
 //!
 //! Every error says by its kind what the caller must do ([`crate::error::ErrorKind`]).
 
+use std::borrow::Cow;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::ids::{EntityKey, SequenceNumber, ShardId, SourceName};
 use crate::record::EntityRecord;
-use crate::signature::SecretSet;
+use crate::signature::{ApiKeys, SecretSet};
 use crate::time::UnixNanos;
 
 /// One record to append: its partition key and its bytes (an encoded envelope).
@@ -247,7 +249,14 @@ pub trait Archive: Send + Sync + 'static {
 /// Secrets of the sources. Asked on every request, so that a rotation needs no restart.
 pub trait Secrets: Send + Sync + 'static {
     /// The secrets that verify requests of `source`; `None` for an unknown source.
-    fn secrets(&self, source: &str) -> Option<std::sync::Arc<SecretSet>>;
+    fn secrets(&self, source: &str) -> Option<Arc<SecretSet>>;
+}
+
+/// API keys of the sources whose thin notifications are hydrated. Asked before every fetch, so that a
+/// rotation needs no restart.
+pub trait FetchKeys: Send + Sync + 'static {
+    /// The keys of `source`; `None` when it has none.
+    fn api_keys(&self, source: &str) -> Option<Arc<ApiKeys>>;
 }
 
 /// One page to fetch. `Debug` shows no header's value.
@@ -256,7 +265,7 @@ pub struct Get {
     /// Its address, `https://…`.
     pub url: String,
     /// Headers beside the client's own, name and value.
-    pub headers: Vec<(&'static str, SecretString)>,
+    pub headers: Vec<(Cow<'static, str>, SecretString)>,
     /// Longest body, in bytes.
     pub bytes_max: usize,
     /// Longest time for all of it: name, connection, head and body.

@@ -104,6 +104,8 @@ pub enum Role {
     Processor,
     /// Write the log into the archive
     Archiver,
+    /// Fetch what thin notifications are about, for sources with the key `hydrate`
+    Hydrator,
 }
 
 /// `serve`.

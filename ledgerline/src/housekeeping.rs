@@ -1,14 +1,16 @@
 //! What a server does beside its roles: carries out releases that the command line asked for, and
-//! lets the log forget what is safely archived and folded.
+//! lets the log forget what is safely archived and folded, and hydrated.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ledgerline_adapters::embedded::Embedded;
 use ledgerline_domain::Result;
-use ledgerline_domain::ports::Log as _;
+use ledgerline_domain::ids::{SequenceNumber, ShardId, SourceName};
+use ledgerline_domain::ports::{Entities as _, Log as _};
 use ledgerline_domain::provider::Sources;
 use ledgerline_processor::archiver::{ArchiverProgress, Positions};
+use ledgerline_processor::hydrator::progress_key;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, Outcome};
@@ -53,31 +55,53 @@ pub async fn answer_requests(data: &Embedded, sources: &Sources) -> Result<()> {
     Ok(())
 }
 
-/// Lets the log forget, for ever, what is both archived and durably folded; errors are logged and
-/// looked at again.
-pub async fn release_log(data: Arc<Embedded>, archived: Arc<ArchiverProgress>) {
+/// Lets the log forget, for ever, what is archived and durably folded, and done by the hydrator for the
+/// sources in `hydrated`; errors are logged and looked at again.
+pub async fn release_log(data: Arc<Embedded>, archived: Arc<ArchiverProgress>, hydrated: Vec<SourceName>) {
     let mut released = Positions::new();
     loop {
         tokio::time::sleep(RELEASE_LOOK).await;
-        if let Err(error) = release_once(&data, &archived.positions(), &mut released).await {
+        if let Err(error) = release_once(&data, &archived.positions(), &hydrated, &mut released).await {
             tracing::warn!(%error, "failed to let the log forget; trying again");
         }
     }
 }
 
-async fn release_once(data: &Embedded, archived: &Positions, released: &mut Positions) -> Result<()> {
+async fn release_once(
+    data: &Embedded,
+    archived: &Positions,
+    hydrated: &[SourceName],
+    released: &mut Positions,
+) -> Result<()> {
     for (shard, archived) in archived {
         if released.get(shard) == Some(archived) {
             continue;
         }
         let Some(folded) = data.store.durable_checkpoint(shard).await? else { continue };
-        let through = folded.min(archived.clone());
+        let Some(hydrated) = hydrated_through(data, shard, hydrated, archived).await? else { continue };
+        let through = folded.min(archived.clone()).min(hydrated);
         if released.get(shard).is_none_or(|before| *before < through) {
             data.log.release(shard, &through).await?;
             released.insert(shard.clone(), through);
         }
     }
     Ok(())
+}
+
+/// How far the hydrator is done with a shard, up to `archived`: the least of its sources. It need not be
+/// durable: who reads again finds what was fetched in the log.
+async fn hydrated_through(
+    data: &Embedded,
+    shard: &ShardId,
+    hydrated: &[SourceName],
+    archived: &SequenceNumber,
+) -> Result<Option<SequenceNumber>> {
+    let mut through = archived.clone();
+    for source in hydrated {
+        let Some(done) = data.store.checkpoint(&progress_key(source, shard)).await? else { return Ok(None) };
+        through = through.min(done);
+    }
+    Ok(Some(through))
 }
 
 /// Looks after requests for ever; errors are logged and looked at again.

@@ -3,8 +3,7 @@
 use bytes::Bytes;
 use ledgerline_adapters::embedded::{EmbeddedOptions, LogOptions};
 use ledgerline_domain::envelope::Envelope;
-use ledgerline_domain::ids::SourceName;
-use ledgerline_domain::ports::{Clock as _, Commit, Entities as _, LogRecord};
+use ledgerline_domain::ports::{Clock as _, Commit, LogRecord};
 use ledgerline_domain::provider::Provider;
 use ledgerline_domain::request::RawRequest;
 use ledgerline_domain::signature::{SecretSet, sign, verify};
@@ -45,19 +44,28 @@ async fn the_log_forgets_only_what_is_archived_and_folded() {
     let mut released = Positions::new();
 
     // Archived, but nothing is folded.
-    release_once(&data, &archived, &mut released).await.unwrap();
+    release_once(&data, &archived, &[], &mut released).await.unwrap();
     assert_eq!((data.log.stats().segments, released.len()), (before, 0));
 
     // Folded to the end, but archived only at the beginning.
     let checkpoint = last.sequence.clone();
     let commit = Commit { shard: last.shard.clone(), checkpoint, writes: Vec::new(), parked: Vec::new() };
     data.store.commit(commit).await.unwrap();
-    let first = ledgerline_domain::ids::SequenceNumber::from_u64(1);
-    release_once(&data, &[(last.shard.clone(), first.clone())].into(), &mut released).await.unwrap();
+    let first = SequenceNumber::from_u64(1);
+    release_once(&data, &[(last.shard.clone(), first.clone())].into(), &[], &mut released).await.unwrap();
     assert_eq!((data.log.stats().segments, released.get(&last.shard)), (before, Some(&first)));
 
-    // Both: all but the segment in use goes.
-    release_once(&data, &archived, &mut released).await.unwrap();
+    // Both, but a hydrated source has not come to anything yet, or only to the beginning.
+    let hydrated = [SourceName::new("shop").unwrap()];
+    release_once(&data, &archived, &hydrated, &mut released).await.unwrap();
+    let shard = progress_key(&hydrated[0], &last.shard);
+    let commit = Commit { shard, checkpoint: first.clone(), writes: Vec::new(), parked: Vec::new() };
+    data.store.commit(commit).await.unwrap();
+    release_once(&data, &archived, &hydrated, &mut released).await.unwrap();
+    assert_eq!((data.log.stats().segments, released.get(&last.shard)), (before, Some(&first)));
+
+    // Archived and folded, and nothing is hydrated: all but the segment in use goes.
+    release_once(&data, &archived, &[], &mut released).await.unwrap();
     assert!(data.log.stats().segments <= 2, "{} segments", data.log.stats().segments);
     assert_eq!(released, archived);
 }

@@ -90,6 +90,9 @@ fn identify(stored: &Envelope, source: &SourceName, provider: &Provider) -> Vec<
         .collect();
     headers.push(("content-type".to_owned(), stored.content_type.to_string()));
     let raw = RawRequest { headers: &headers, body: &stored.event.body, received_at: stored.received_at };
+    if stored.is_fetched() {
+        return vec![provider.identify_fetched(source, raw)];
+    }
     let events = match &stored.event.part {
         Some(part) => vec![provider.identify_part(source, raw, part.clone())],
         None => provider.identify(source, raw),

@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use ledgerline_adapters::Trust;
 use ledgerline_domain::envelope::Envelope;
-use ledgerline_domain::ports::{Clock, Secrets, Web};
-use ledgerline_domain::signature::{Scheme, SecretSet, reverify};
+use ledgerline_domain::ports::{Clock, FetchKeys, Secrets, Web};
+use ledgerline_domain::signature::{ApiKeys, Cause, Scheme, SecretSet, reverify, reverify_fetched};
 use secrecy::SecretString;
 use serde::Deserialize;
 use tokio::task::JoinSet;
@@ -160,10 +160,19 @@ struct Known {
     keys: OuterKeys,
 }
 
+/// The API keys of a source, if it hydrates.
+pub fn read_api_keys(source: &SourceSettings) -> Outcome<Option<ApiKeys>> {
+    let Some(reference) = &source.hydrate else { return Ok(None) };
+    let named = |e: &dyn fmt::Display| format!("prepare source {}: {e}; its key `hydrate` names the API key", source.name);
+    let secrets = reference.read().map_err(|e| Failure::new(e.exit, named(&e)))?;
+    ApiKeys::new(secrets).map(Some).map_err(|e| Failure::usage(named(&e)))
+}
+
 /// The secrets in force.
 pub struct SourceSecrets {
     sources: Vec<Known>,
     sets: RwLock<HashMap<String, Arc<SecretSet>>>,
+    api_keys: RwLock<HashMap<String, Arc<ApiKeys>>>,
 }
 
 impl SourceSecrets {
@@ -171,19 +180,26 @@ impl SourceSecrets {
     pub fn read(loaded: &Loaded) -> Outcome<Self> {
         let mut sources = Vec::new();
         let mut sets = HashMap::new();
+        let mut api_keys = HashMap::new();
         for source in &loaded.settings.source {
             let scheme = loaded.scheme(source)?;
             let keys = OuterKeys::open(loaded, source, &scheme)?;
             sets.insert(source.name.as_str().to_owned(), Arc::new(read_set(source, &scheme, &keys)?));
+            if let Some(keys) = read_api_keys(source)? {
+                api_keys.insert(source.name.as_str().to_owned(), Arc::new(keys));
+            }
             sources.push(Known { source: source.clone(), scheme, keys });
         }
-        Ok(Self { sources, sets: RwLock::new(sets) })
+        Ok(Self { sources, sets: RwLock::new(sets), api_keys: RwLock::new(api_keys) })
     }
 
     /// Checks an archived signature with today's secrets and schemes; `None` for a part of a request,
     /// which its original covers.
     pub fn recheck(&self, envelope: &Envelope) -> Option<Result<(), String>> {
         let name = envelope.source();
+        if envelope.is_fetched() {
+            return Some(self.recheck_fetched(name, envelope));
+        }
         let known = self.sources.iter().find(|known| known.source.name.as_str() == name);
         let (Some(Known { scheme, .. }), Some(set)) = (known, self.secrets(name)) else {
             return Some(Err(format!("the source {name} is not configured any more")));
@@ -205,6 +221,23 @@ impl SourceSecrets {
         std::future::pending().await
     }
 
+    /// Checks something that was fetched, with today's API keys.
+    fn recheck_fetched(&self, source: &str, envelope: &Envelope) -> Result<(), String> {
+        let Some(keys) = self.api_keys(source) else {
+            return Err(format!(
+                "it was fetched with the API key {}, and the source {source} has none now; name it by `hydrate`",
+                envelope.key_id
+            ));
+        };
+        reverify_fetched(&keys, envelope).map(|_| ()).map_err(|cause| match cause {
+            Cause::UnknownKey => format!(
+                "it was fetched with another API key, {}; keep that one as a second line of the file that `hydrate` names",
+                envelope.key_id
+            ),
+            cause => format!("{} by today's API keys", cause.as_str()),
+        })
+    }
+
     /// Reads one source's secrets again.
     fn reload(&self, Known { source, scheme, keys }: &Known) {
         match read_set(source, scheme, keys) {
@@ -215,10 +248,20 @@ impl SourceSecrets {
             }
             Err(error) => tracing::error!(source = %source.name, %error, "the old secrets stay in force"),
         }
+        match read_api_keys(source) {
+            Ok(Some(keys)) => {
+                let mut all = self.api_keys.write().unwrap_or_else(PoisonError::into_inner);
+                all.insert(source.name.as_str().to_owned(), Arc::new(keys));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(source = %source.name, %error, "the old API key stays in force"),
+        }
     }
 
     fn stamps(&self) -> Vec<Vec<Option<(SystemTime, u64)>>> {
-        let stamps = |source: &SourceSettings| source.secrets.iter().map(SecretRef::stamp).collect::<Vec<_>>();
+        let stamps = |source: &SourceSettings| {
+            source.secrets.iter().chain(&source.hydrate).map(SecretRef::stamp).collect::<Vec<_>>()
+        };
         let of = |known: &Known| [stamps(&known.source), vec![known.keys.folder().and_then(stamp)]].concat();
         self.sources.iter().map(of).collect()
     }
@@ -243,6 +286,12 @@ impl SourceSecrets {
 impl Secrets for SourceSecrets {
     fn secrets(&self, source: &str) -> Option<Arc<SecretSet>> {
         self.sets.read().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
+    }
+}
+
+impl FetchKeys for SourceSecrets {
+    fn api_keys(&self, source: &str) -> Option<Arc<ApiKeys>> {
+        self.api_keys.read().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
     }
 }
 

@@ -25,6 +25,9 @@ pub const FILE_NAME: &str = "ledgerline.toml";
 pub const FILE_VARIABLE: &str = "LEDGERLINE_CONFIG";
 /// Most sources.
 const SOURCES_MAX: usize = 1_000;
+/// Fetches per second of a source where the settings say nothing, and most of them.
+const HYDRATE_PER_SECOND_DEFAULT: u32 = 10;
+const HYDRATE_PER_SECOND_MAX: u32 = 1_000;
 /// Largest body: its envelope must fit a record of the log, also where it travels as base64.
 const BODY_BYTES_MAX: usize = 1_500_000;
 
@@ -80,6 +83,15 @@ pub struct SourceSettings {
     pub certificates: Option<PathBuf>,
     /// Requests per second past which it is told to slow down (429).
     pub rate_limit_per_second: Option<u32>,
+    /// Where its API key is, to fetch what thin notifications are about. Off without it.
+    pub hydrate: Option<SecretRef>,
+    /// Most fetches per second.
+    #[serde(default = "hydrate_per_second")]
+    pub hydrate_per_second: u32,
+}
+
+fn hydrate_per_second() -> u32 {
+    HYDRATE_PER_SECOND_DEFAULT
 }
 
 /// Limits. Past each the caller gets a clear answer.
@@ -151,7 +163,7 @@ impl Loaded {
         settings.data = folder.join(&settings.data);
         settings.providers.iter_mut().for_each(|p| *p = folder.join(&*p));
         settings.source.iter_mut().flat_map(|s| &mut s.certificates).for_each(|c| *c = folder.join(&*c));
-        settings.source.iter_mut().flat_map(|s| &mut s.secrets).for_each(|s| s.resolve_in(folder));
+        settings.source.iter_mut().flat_map(|s| s.secrets.iter_mut().chain(&mut s.hydrate)).for_each(|s| s.resolve_in(folder));
         Self::check(settings, Some(file))
     }
 
@@ -217,6 +229,16 @@ impl Loaded {
             }
             if source.rate_limit_per_second == Some(0) {
                 return fault(&format!("source[{n}].rate_limit_per_second"), "use 1 or more, or leave it out");
+            }
+            if source.hydrate.is_some() && !provider.hydrates() {
+                let fix = format!("the file of {} has no [[hydrate]] rule: remove the key", provider.name());
+                return fault(&format!("source[{n}].hydrate"), &fix);
+            }
+            if !(1..=HYDRATE_PER_SECOND_MAX).contains(&source.hydrate_per_second) {
+                return fault(
+                    &format!("source[{n}].hydrate_per_second"),
+                    &format!("use 1 to {HYDRATE_PER_SECOND_MAX}"),
+                );
             }
             sources.insert(&source.name, provider.clone());
         }

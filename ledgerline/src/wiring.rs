@@ -18,6 +18,7 @@ use ledgerline_domain::ports::{Entities as _, Log as _, Web};
 use ledgerline_ingest::{Door, Hooks, RateLimit, Source};
 use ledgerline_processor::apply::{self, ApplySettings, Progress};
 use ledgerline_processor::archiver::{self, ArchiverProgress, ArchiverSettings, STREAM_DEFAULT};
+use ledgerline_processor::hydrator::{self, HydratedSource, HydratorProgress, HydratorSettings, Parts};
 use ledgerline_replay::chain::OnProgress;
 use ledgerline_replay::rebuild::{Input, Recheck};
 use ledgerline_replay::report::Report;
@@ -47,6 +48,8 @@ pub struct Machine {
     pub progress: Arc<Progress>,
     /// What the archiver did so far.
     pub archived: Arc<ArchiverProgress>,
+    /// What the hydrator did so far.
+    pub hydrated: Arc<HydratorProgress>,
     loaded: Loaded,
     secrets: Arc<SourceSecrets>,
 }
@@ -56,7 +59,14 @@ impl Machine {
     pub async fn open(loaded: Loaded) -> Outcome<Self> {
         let secrets = Arc::new(SourceSecrets::read(&loaded)?);
         let data = Arc::new(Self::open_without_secrets(&loaded).await?);
-        Ok(Self { data, progress: Arc::default(), archived: Arc::default(), loaded, secrets })
+        Ok(Self {
+            data,
+            progress: Arc::default(),
+            archived: Arc::default(),
+            hydrated: Arc::default(),
+            loaded,
+            secrets,
+        })
     }
 
     /// Opens the data directory for work that needs no secrets.
@@ -115,13 +125,43 @@ impl Machine {
         Task::spawn("archiver", |stop| archiver::run_archiver(log, archive, clock, settings, archived, stop))
     }
 
-    /// Lets the log forget what is archived and folded. Only the archiver of this process says how
+    /// Fetches what thin notifications are about, by `web`; nothing to run when no source asks for it.
+    pub fn hydrator(&self, web: impl Web) -> Option<Task> {
+        self.hydrator_with(web, HydratorSettings::default())
+    }
+
+    /// The same with other limits.
+    pub fn hydrator_with(&self, web: impl Web, settings: HydratorSettings) -> Option<Task> {
+        let mut sources = Vec::new();
+        for source in self.loaded.settings.source.iter().filter(|source| source.hydrate.is_some()) {
+            let provider = self.loaded.sources.provider(source.name.as_str())?.clone();
+            let per_second = NonZeroU32::new(source.hydrate_per_second)?;
+            sources.push(HydratedSource { name: source.name.clone(), provider, per_second });
+        }
+        if sources.is_empty() {
+            return None;
+        }
+        let parts = Parts {
+            log: self.data.log.clone(),
+            entities: self.data.store.clone(),
+            web: Arc::new(web),
+            keys: self.secrets.clone(),
+            clock: Arc::new(SystemClock),
+        };
+        let hydrated = self.hydrated.clone();
+        Some(Task::spawn("hydrator", |stop| hydrator::run(parts, sources, settings, hydrated, stop)))
+    }
+
+    /// Lets the log forget what is archived and folded, and hydrated where a source asks for it. Only the archiver of this process says how
     /// far that is; without one nothing is forgotten.
     pub fn log_release(&self) -> Task {
         let (data, archived) = (self.data.clone(), self.archived.clone());
+        // Whether or not this process hydrates: what the log forgets is never fetched.
+        let hydrated = self.loaded.settings.source.iter().filter(|source| source.hydrate.is_some());
+        let hydrated = hydrated.map(|source| source.name.clone()).collect();
         Task::spawn("release of the log", |stop| async move {
             tokio::select! {
-                () = housekeeping::release_log(data, archived) => {}
+                () = housekeeping::release_log(data, archived, hydrated) => {}
                 () = wait_for(stop) => {}
             }
             Ok(())

@@ -1,8 +1,9 @@
 //! Shard readers behind the log: [`apply`] folds events into entity records, `archiver` chains the
-//! signed originals into the archive. Two readers with progress of their own: a bug in the fold
-//! cannot stop the archiving.
+//! signed originals into the archive, `hydrator` fetches what thin notifications are about. Readers with
+//! progress of their own: a bug in the fold cannot stop the archiving.
 
 pub mod apply;
 pub mod archiver;
 pub mod cache;
 pub mod fold_batch;
+pub mod hydrator;

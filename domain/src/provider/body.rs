@@ -81,6 +81,11 @@ impl BodyPlan {
         if list.is_empty() { Err("name at least one encoding, such as \"json\"".into()) } else { Ok(plan) }
     }
 
+    /// Whether JSON is among the encodings.
+    pub(super) fn reads_json(&self) -> bool {
+        self.json
+    }
+
     /// The body as JSON. JSON itself is handed through without a copy or a look.
     pub(super) fn json<'a>(&self, body: &'a [u8]) -> Result<Cow<'a, [u8]>, String> {
         if self.forms.is_empty() && !self.xml {

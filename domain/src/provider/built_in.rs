@@ -15,6 +15,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("gocardless", include_str!("files/gocardless.toml")),
     ("lemon-squeezy", include_str!("files/lemon-squeezy.toml")),
     ("mollie", include_str!("files/mollie.toml")),
+    ("mollie-classic", include_str!("files/mollie-classic.toml")),
     ("paddle", include_str!("files/paddle.toml")),
     ("paypal", include_str!("files/paypal.toml")),
     ("razorpay", include_str!("files/razorpay.toml")),

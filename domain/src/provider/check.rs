@@ -2,10 +2,11 @@
 
 use super::body::BodyPlan;
 use super::file::{
-    ClassName, EntityRule, FactRule, FamilyRule, OrderTable, PROVIDER_FORMAT, ProviderFile, is_kind, is_reserved,
+    ClassName, EntityRule, FactRule, FamilyRule, HydrateRule, OrderTable, PROVIDER_FORMAT, ProviderFile, is_kind, is_reserved,
     split_unit,
 };
 use super::place::{Rule, Written};
+use super::template::Address;
 use crate::fact::FactKind;
 
 /// Most places in one list, and rules in one file.
@@ -63,7 +64,19 @@ impl ProviderFile {
         for (n, rule) in self.entity.iter().enumerate() {
             check_entity(&format!("entity[{n}]"), rule)?;
         }
-        self.fact.iter().enumerate().try_for_each(|(n, rule)| check_fact(&format!("fact[{n}]"), rule))
+        self.fact.iter().enumerate().try_for_each(|(n, rule)| check_fact(&format!("fact[{n}]"), rule))?;
+        self.check_hydrate()
+    }
+
+    fn check_hydrate(&self) -> Result<(), Fault> {
+        if self.hydrate.len() > LIST_MAX {
+            return fault("hydrate", format!("give at most {LIST_MAX} [[hydrate]] rules"));
+        }
+        let reads_json = self.split.is_some() || BodyPlan::new(self.body.as_ref()).is_ok_and(|plan| plan.reads_json());
+        if !self.hydrate.is_empty() && !reads_json {
+            return fault("body.encoding", "add \"json\": what [[hydrate]] fetches is JSON");
+        }
+        self.hydrate.iter().enumerate().try_for_each(|(n, rule)| check_rule(&format!("hydrate[{n}]"), rule))
     }
 
     fn check_order(&self) -> Result<(), Fault> {
@@ -177,6 +190,45 @@ fn check_fact(key: &str, rule: &FactRule) -> Result<(), Fault> {
     Ok(())
 }
 
+fn check_rule(key: &str, rule: &HydrateRule) -> Result<(), Fault> {
+    patterns(key, &rule.types)?;
+    for (place, wanted) in &rule.when {
+        pointer(&format!("{key}.when"), place)?;
+        if wanted.is_empty() || wanted.len() > 256 {
+            return fault(format!("{key}.when"), "give what the value must fit, such as \"tr_*\"");
+        }
+    }
+    let address = Address::parse(&rule.url).or_else(|fix| fault(format!("{key}.url"), fix))?;
+    address.pointers().try_for_each(|place| pointer(&format!("{key}.url"), place))?;
+    for name in std::iter::once(rule.header.as_str()).chain(rule.headers.keys().map(|name| name.as_str())) {
+        if !is_header(name) {
+            return fault(format!("{key}.header"), format!("{name:?} is no header: write its name in lower case"));
+        }
+    }
+    for value in std::iter::once(&rule.prefix).chain(rule.headers.values()) {
+        if value.len() > 1024 || !value.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+            return fault(format!("{key}.prefix"), "prefix and headers are visible ASCII, at most 1024 bytes");
+        }
+    }
+    pointer(&format!("{key}.as"), &rule.under)?;
+    let first = rule.under.split('/').nth(1).unwrap_or_default();
+    if first == "notification" || first == "type" || rule.under.split('/').skip(1).any(str::is_empty) {
+        return fault(
+            format!("{key}.as"),
+            "name where the answer stands, such as /fetched or /data/object; /notification and /type are taken",
+        );
+    }
+    places(&format!("{key}.type"), &rule.event_type, 1, Allowed::Everything)?;
+    if rule.event_type.iter().flat_map(Written::each).any(|place| place.starts_with("header:")) {
+        return fault(format!("{key}.type"), "an answer has no headers here: use a pointer or \"=text\"");
+    }
+    Ok(())
+}
+
+fn is_header(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+}
+
 /// What may stand in a list of places.
 #[derive(Clone, Copy, PartialEq)]
 enum Allowed {
@@ -220,9 +272,7 @@ fn one_place(key: &str, place: &str, allowed: Allowed) -> Result<(), Fault> {
         };
     }
     let Some(header) = place.strip_prefix("header:") else { return pointer(key, place) };
-    let token = !header.is_empty()
-        && header.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
-    if allowed == Allowed::Pointers || !token {
+    if allowed == Allowed::Pointers || !is_header(header) {
         let or_header = if allowed == Allowed::Pointers { "" } else { " or header:name in lower case" };
         return fault(key, format!("{place:?} is no place here: use a JSON pointer such as /data/id{or_header}"));
     }

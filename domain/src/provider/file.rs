@@ -41,6 +41,8 @@ pub(super) struct ProviderFile {
     pub entity: Vec<EntityRule>,
     #[serde(default)]
     pub fact: Vec<FactRule>,
+    #[serde(default)]
+    pub hydrate: Vec<HydrateRule>,
 }
 
 /// Where an event's own attributes are.
@@ -171,6 +173,41 @@ pub(super) struct FactRule {
     /// Pointer → what is wanted of its value, see [`Wanted`].
     #[serde(default)]
     pub when: BTreeMap<String, Wanted>,
+}
+
+/// What to fetch for thin notifications, and what the answer becomes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HydrateRule {
+    pub types: Vec<String>,
+    /// Pointer of the notification → pattern that its value must fit, `*` for any text.
+    #[serde(default)]
+    pub when: BTreeMap<String, String>,
+    /// The address, with `{/pointer}` and `{+/pointer}` of the notification.
+    pub url: String,
+    /// The header that carries the API key.
+    #[serde(default = "authorization")]
+    pub header: String,
+    /// What stands before the key.
+    #[serde(default)]
+    pub prefix: String,
+    /// Further headers.
+    #[serde(default)]
+    pub headers: BTreeMap<CompactString, String>,
+    /// Where the answer stands in the event that it becomes.
+    #[serde(rename = "as", default = "fetched")]
+    pub under: String,
+    /// Type of that event.
+    #[serde(rename = "type")]
+    pub event_type: Vec<Written>,
+}
+
+fn authorization() -> String {
+    "authorization".to_owned()
+}
+
+fn fetched() -> String {
+    "/fetched".to_owned()
 }
 
 /// A text that must be equal, `!text` that must differ, `*` for any, `!*` for none at all; or a

@@ -25,7 +25,7 @@ pub const REQUEST_TYPE: &str = "ledgerline.request";
 
 /// One place to look at.
 #[derive(Debug)]
-enum Place {
+pub(super) enum Place {
     Slot(usize),
     Header(String),
     TypePrefix,
@@ -39,6 +39,17 @@ struct EntityPlan {
     kind: String,
     kind_at: Vec<Place>,
     id: Vec<Place>,
+}
+
+impl EntityPlan {
+    fn new(rule: &EntityRule, places: &mut dyn FnMut(&[Written]) -> Vec<Place>) -> Self {
+        Self {
+            types: rule.types.clone(),
+            kind: rule.kind.clone(),
+            kind_at: places(&rule.kind_at),
+            id: places(&rule.id),
+        }
+    }
 }
 
 /// What `identify` needs of a provider file, with its pointers gathered into one set.
@@ -73,12 +84,6 @@ impl IdentifyPlan {
     pub(super) fn new(file: &ProviderFile) -> Self {
         let mut pointers = Pointers::default();
         let mut places = |list: &[Written]| planned(list, &mut pointers);
-        let entity = |rule: &EntityRule, places: &mut dyn FnMut(&[Written]) -> Vec<Place>| EntityPlan {
-            types: rule.types.clone(),
-            kind: rule.kind.clone(),
-            kind_at: places(&rule.kind_at),
-            id: places(&rule.id),
-        };
         let order = &file.order;
         Self {
             // The check has made sure that it can be planned.
@@ -107,7 +112,29 @@ impl IdentifyPlan {
                     (f.types.clone(), OrderPlan { class, first, at: places(&f.at), fallback })
                 })
                 .collect(),
-            entities: file.entity.iter().map(|rule| entity(rule, &mut places)).collect(),
+            entities: file.entity.iter().map(|rule| EntityPlan::new(rule, &mut places)).collect(),
+            pointers,
+        }
+    }
+
+    /// For events that were fetched: their id and time are the notification's, their type is written
+    /// where [`hydrate`](super::hydrate) puts it, and the log orders them.
+    pub(super) fn of_fetched(file: &ProviderFile) -> Self {
+        let mut pointers = Pointers::default();
+        let mut places = |list: &[Written]| planned(list, &mut pointers);
+        let at = |pointer: &str| [Written::One(pointer.to_owned())];
+        Self {
+            // Our own body is JSON.
+            body: BodyPlan::new(None).unwrap_or_default(),
+            id: places(&at("/notification/id")),
+            event_type: places(&at("/type")),
+            time: places(&at("/notification/time")),
+            time_unit: TimeUnit::Seconds,
+            time_without_zone: None,
+            split: None,
+            order: OrderPlan { class: ClassName::Arrival, first: 0, at: Vec::new(), fallback: None },
+            families: Vec::new(),
+            entities: file.entity.iter().map(|rule| EntityPlan::new(rule, &mut places)).collect(),
             pointers,
         }
     }
@@ -252,7 +279,7 @@ impl OrderPlan {
 }
 
 /// The places of a list, their pointers gathered in `pointers`.
-fn planned(list: &[Written], pointers: &mut Pointers) -> Vec<Place> {
+pub(super) fn planned(list: &[Written], pointers: &mut Pointers) -> Vec<Place> {
     let mut one = |place: &String| match (place.strip_prefix("header:"), place.strip_prefix('=')) {
         _ if place == "type-prefix" => Place::TypePrefix,
         (Some(header), _) => Place::Header(header.to_owned()),
@@ -269,7 +296,7 @@ fn planned(list: &[Written], pointers: &mut Pointers) -> Vec<Place> {
     list.iter().map(plan).collect()
 }
 
-fn first_text<'a>(
+pub(super) fn first_text<'a>(
     places: &'a [Place],
     found: &'a Found<'_>,
     headers: &'a dyn Headers,

@@ -10,10 +10,12 @@ mod condition;
 mod each;
 mod facts;
 mod file;
+mod hydrate;
 mod identify;
 mod place;
 mod pointer;
 mod summary;
+mod template;
 mod xml;
 
 use std::collections::{BTreeMap, HashMap};
@@ -22,7 +24,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use compact_str::CompactString;
 
-use crate::envelope::{Identified, RequestPart};
+use crate::envelope::{Envelope, Identified, RequestPart};
 use crate::error::Result;
 use crate::fact::Meaning;
 use crate::ids::SourceName;
@@ -31,6 +33,7 @@ use crate::request::RawRequest;
 use crate::signature::Scheme;
 
 pub use file::PROVIDER_FORMAT;
+pub use hydrate::Fetch;
 pub use identify::{ITEMS_MAX, REQUEST_TYPE, UNREADABLE_TYPE};
 pub use summary::Summary;
 
@@ -42,6 +45,9 @@ pub struct Provider {
     file: file::ProviderFile,
     identify: identify::IdentifyPlan,
     body: body::BodyPlan,
+    hydrate: Vec<hydrate::HydratePlan>,
+    /// How fetched events are identified; made only where there are rules for any.
+    fetched: Option<identify::IdentifyPlan>,
     /// What to read per (event type, is a payment); filled as types are seen.
     plans: RwLock<HashMap<(CompactString, bool), Arc<facts::FactPlan>, foldhash::fast::RandomState>>,
 }
@@ -55,7 +61,9 @@ impl Provider {
         // Items of a split request are JSON. The check has made sure that the rest can be planned.
         let whole = file.body.as_ref().filter(|_| file.split.is_none());
         let body = body::BodyPlan::new(whole).unwrap_or_default();
-        Ok(Self { file, identify, body, plans: RwLock::default() })
+        let hydrate: Vec<_> = file.hydrate.iter().filter_map(|rule| hydrate::HydratePlan::new(rule).ok()).collect();
+        let fetched = (!hydrate.is_empty()).then(|| identify::IdentifyPlan::of_fetched(&file));
+        Ok(Self { file, identify, body, hydrate, fetched, plans: RwLock::default() })
     }
 
     /// A provider that is built in.
@@ -111,6 +119,28 @@ impl Provider {
     /// Identifies one item of a split request again: `raw` holds the item's bytes as its body.
     pub fn identify_part(&self, source: &SourceName, raw: RawRequest<'_>, part: RequestPart) -> Identified {
         self.identify.one(source, raw, raw.body.clone(), Some(part))
+    }
+
+    /// Whether its file has `[[hydrate]]` rules: thin notifications whose object can be fetched.
+    pub fn hydrates(&self) -> bool {
+        !self.hydrate.is_empty()
+    }
+
+    /// What to fetch for an event of the log; nothing for all that are no thin notifications. `Err` says
+    /// why the address cannot be made, in words without any of the body's content.
+    pub fn fetch(&self, envelope: &Envelope) -> Option<Result<Fetch, String>> {
+        let event = &envelope.event;
+        if self.hydrate.is_empty() || event.unreadable.is_some() || file::is_reserved(event.entity.kind()) || envelope.is_fetched()
+        {
+            return None;
+        }
+        let json = self.body.json(&event.body).ok()?;
+        self.hydrate.iter().find_map(|plan| plan.fetch(envelope, &json))
+    }
+
+    /// Identifies the event that a fetched object became, from its body alone.
+    pub fn identify_fetched(&self, source: &SourceName, raw: RawRequest<'_>) -> Identified {
+        hydrate::identify(self.fetched.as_ref().unwrap_or(&self.identify), source, raw)
     }
 
     /// What an event says. `Err` is the reason why it cannot be read, in words without any of the

@@ -1,7 +1,7 @@
 //! Signature schemes: how a request proves that the holder of a secret sent it.
 //!
 //! [`verify`] is the only way from a [`RawRequest`] to a [`Verified`] and so to an envelope
-//! (invariant I2). No scheme accepts by default: without a secret there is no [`SecretSet`], without
+//! (invariant I2); what this program fetched itself has a way of its own, [`seal_fetched`]. No scheme accepts by default: without a secret there is no [`SecretSet`], without
 //! a signature there is a [`Cause`]. Every signature of a request is compared with every secret in
 //! constant time; the signature is judged before the age, so a cause says what is really wrong.
 //! Everything read from a request is bounded: [`HEADER_BYTES_MAX`], [`EVIDENCE_BYTES_MAX`],
@@ -11,6 +11,7 @@
 mod adyen;
 mod braintree;
 mod examine;
+mod fetched;
 mod form;
 mod key;
 mod lookup;
@@ -33,6 +34,8 @@ use crate::request::{RawRequest, Verified};
 
 pub use braintree::answer_challenge;
 pub use examine::{Examination, Hypothesis, examine};
+pub(crate) use fetched::is_fetched;
+pub use fetched::{ApiKeys, reverify_fetched, seal_fetched};
 pub use lookup::{Lookup, NamedKeys};
 pub use paypal::{Certificate, Certificates};
 pub use scheme::{

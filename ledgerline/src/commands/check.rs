@@ -42,6 +42,7 @@ struct SourceLine {
     key_ids: Vec<String>,
     /// Where keys come from that are not among the secrets.
     keys_from: Option<String>,
+    hydrate: Option<String>,
     problem: Option<String>,
 }
 
@@ -82,13 +83,17 @@ fn look(loaded: &Loaded) -> Report {
     for source in &settings.source {
         let keys = loaded.scheme(source).and_then(|scheme| OuterKeys::open(loaded, source, &scheme));
         let origin = keys.as_ref().ok().and_then(OuterKeys::origin);
-        let set = loaded.scheme(source).and_then(|scheme| Ok((secrets::read_set(source, &scheme, &keys?)?, scheme)));
+        let set = loaded.scheme(source).and_then(|scheme| {
+            let set = secrets::read_set(source, &scheme, &keys?)?;
+            secrets::read_api_keys(source)?;
+            Ok((set, scheme))
+        });
         let tolerance = set.as_ref().ok().map(|(_, scheme)| match scheme.tolerance() {
             Some(Tolerance::Seconds(seconds)) => format!("{seconds} s"),
             Some(Tolerance::AnyAge) => "any age".into(),
             None => "no signed time".into(),
         });
-        if source.secrets.iter().any(secrets::SecretRef::is_literal) {
+        if source.secrets.iter().chain(&source.hydrate).any(secrets::SecretRef::is_literal) {
             warnings.push(format!(
                 "source {}: a secret stands in the settings file; move it to env:NAME or file:PATH",
                 source.name
@@ -100,6 +105,7 @@ fn look(loaded: &Loaded) -> Report {
             provider: source.provider.clone(),
             tolerance: tolerance.unwrap_or_default(),
             secrets: source.secrets.iter().map(ToString::to_string).collect(),
+            hydrate: source.hydrate.as_ref().map(ToString::to_string),
             key_ids: set.as_ref().map(|(set, _)| set.key_ids().map(str::to_owned).collect()).unwrap_or_default(),
             keys_from: origin,
             problem: set.err().map(|failure| failure.message),
@@ -143,7 +149,7 @@ fn show(report: &Report, out: &mut Output) -> Outcome<()> {
                 line.path.clone(),
                 line.provider.clone(),
                 line.tolerance.clone(),
-                line.secrets.join(", "),
+                line.secrets.iter().chain(&line.hydrate).map(String::as_str).collect::<Vec<_>>().join(", "),
                 line.key_ids.join(", "),
                 if line.problem.is_some() { "✗".into() } else { "✓".to_owned() },
             ]);

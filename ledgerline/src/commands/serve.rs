@@ -29,7 +29,7 @@ pub async fn run(mut loaded: Loaded, args: &ServeArgs) -> Outcome {
             "serve without sources ({file}): key `source`: add a [[source]]; `ledgerline check --example` prints a start"
         )));
     }
-    for source in loaded.settings.source.iter().filter(|s| s.secrets.iter().any(|secret| secret.is_literal())) {
+    for source in loaded.settings.source.iter().filter(|s| s.secrets.iter().chain(&s.hydrate).any(|secret| secret.is_literal())) {
         tracing::warn!(source = %source.name, "a secret stands in the settings file; move it to env:NAME or file:PATH");
     }
     telemetry::count();
@@ -43,6 +43,9 @@ pub async fn run(mut loaded: Loaded, args: &ServeArgs) -> Outcome {
     if has(Role::Archiver) {
         roles.push(machine.archiver());
         roles.push(machine.log_release());
+    }
+    if has(Role::Hydrator) {
+        roles.extend(machine.hydrator(HttpsWeb::new()));
     }
     roles.push(machine.secrets_watch());
     roles.push(machine.metrics_upkeep());
