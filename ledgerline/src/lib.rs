@@ -17,6 +17,7 @@ pub mod latency;
 pub mod output;
 pub mod payments;
 pub mod release;
+pub mod secret_ref;
 pub mod secrets;
 pub mod sender;
 pub mod settings;

@@ -1,13 +1,11 @@
-//! Signing secrets of the sources: where they are, and the ones in use right now.
+//! Signing secrets of the sources: the ones in use right now.
 //!
-//! A secret is named by `env:NAME`, by `file:PATH` (one secret a line, so that an old and a new one
-//! can be valid together; a public key in PEM counts as one line) or, discouraged, stands in the settings itself. Files are looked at every
-//! two seconds; a change counts without a restart, and a file that cannot be used leaves the old
-//! secrets in force and is logged. No error or log line ever holds a secret.
+//! [`SecretRef`] says where a secret is and until when it counts. Files are looked at every two seconds; a
+//! change counts without a restart, and a file that cannot be used leaves the old secrets in force and is
+//! logged. Secrets that have ended still prove what is archived. No error or log line ever holds a secret.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -15,129 +13,36 @@ use ledgerline_adapters::Trust;
 use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::ports::{Clock, FetchKeys, Secrets, Web};
 use ledgerline_domain::signature::{ApiKeys, Cause, Scheme, SecretSet, reverify, reverify_fetched};
+use ledgerline_domain::time::UnixNanos;
 use secrecy::SecretString;
-use serde::Deserialize;
 use tokio::task::JoinSet;
 
 use crate::exit::{Failure, Outcome};
 use crate::keys::OuterKeys;
+use crate::secret_ref::{SecretRef, stamp};
 use crate::settings::{Loaded, SourceSettings};
+use crate::wiring::SystemClock;
 
 /// How often secret files are looked at.
 pub const POLL: Duration = Duration::from_secs(2);
-/// Longest secret file, in bytes.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// Where a secret is.
-#[derive(Clone, Deserialize)]
-#[serde(from = "String")]
-pub enum SecretRef {
-    /// In an environment variable.
-    Env(String),
-    /// In a file, one a line.
-    File(PathBuf),
-    /// In the settings themselves.
-    Literal(SecretString),
+/// Whose signatures count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Requests that arrive then: secrets that have ended do not count any more.
+    Door(UnixNanos),
+    /// What is archived: it may have been signed while they did.
+    Archive,
 }
 
-impl From<String> for SecretRef {
-    fn from(text: String) -> Self {
-        match (text.strip_prefix("env:"), text.strip_prefix("file:")) {
-            (Some(name), _) => Self::Env(name.to_owned()),
-            (_, Some(path)) => Self::File(path.into()),
-            _ => Self::Literal(text.into()),
-        }
-    }
-}
-
-/// Says where, never what.
-impl fmt::Display for SecretRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Env(name) => write!(f, "env:{name}"),
-            Self::File(path) => write!(f, "file:{}", path.display()),
-            Self::Literal(_) => f.write_str("(in the settings file)"),
-        }
-    }
-}
-
-impl fmt::Debug for SecretRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl SecretRef {
-    /// Completes a relative path.
-    pub fn resolve_in(&mut self, folder: &Path) {
-        if let Self::File(path) = self {
-            *path = folder.join(&*path);
-        }
-    }
-
-    /// Whether it stands in the settings file, which is discouraged.
-    pub fn is_literal(&self) -> bool {
-        matches!(self, Self::Literal(_))
-    }
-
-    /// The secrets it names.
-    pub fn read(&self) -> Outcome<Vec<SecretString>> {
-        match self {
-            Self::Literal(secret) => Ok(vec![secret.clone()]),
-            Self::Env(name) => match std::env::var(name) {
-                Ok(value) if !value.trim().is_empty() => Ok(vec![value.trim().to_owned().into()]),
-                Ok(_) => Err(Failure::usage(format!("read secret env:{name}: the variable is empty"))),
-                Err(_) => Err(Failure::usage(format!("read secret env:{name}: set the variable to the secret"))),
-            },
-            Self::File(path) => {
-                let shown = path.display();
-                let refused = |why: String| Failure::usage(format!("read secret file:{shown}: {why}"));
-                let length = std::fs::metadata(path).map_err(|e| refused(e.to_string()))?.len();
-                if length > FILE_BYTES_MAX {
-                    return Err(refused(format!("it is longer than {FILE_BYTES_MAX} bytes")));
-                }
-                let text = std::fs::read_to_string(path).map_err(|e| refused(e.to_string()))?;
-                let secrets: Vec<SecretString> = split(&text).into_iter().map(Into::into).collect();
-                if secrets.is_empty() { Err(refused("the file holds no secret".into())) } else { Ok(secrets) }
-            }
-        }
-    }
-
-    /// Changes when the file does.
-    fn stamp(&self) -> Option<(SystemTime, u64)> {
-        match self {
-            Self::File(path) => stamp(path),
-            _ => None,
-        }
-    }
-}
-
-/// Changes when the file or the folder does.
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
-    std::fs::metadata(path).ok().and_then(|m| Some((m.modified().ok()?, m.len())))
-}
-
-/// One secret a line; what stands from `-----BEGIN` to `-----END` is one secret.
-fn split(text: &str) -> Vec<String> {
-    let mut secrets: Vec<String> = Vec::new();
-    let mut inside = false;
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        match secrets.last_mut().filter(|_| inside) {
-            Some(last) => {
-                last.push('\n');
-                last.push_str(line);
-            }
-            None => secrets.push(line.to_owned()),
-        }
-        inside = (inside || line.starts_with("-----BEGIN")) && !line.starts_with("-----END");
-    }
-    secrets
-}
-
-/// All secrets of a source, as they are.
-pub fn read_all(source: &SourceSettings) -> Outcome<Vec<SecretString>> {
+/// The secrets of a source, as they are.
+pub fn read_all(source: &SourceSettings, use_: Use) -> Outcome<Vec<SecretString>> {
     let mut secrets = Vec::new();
-    for reference in &source.secrets {
+    let counts = |reference: &&SecretRef| match use_ {
+        Use::Door(now) => !reference.has_ended(now),
+        Use::Archive => true,
+    };
+    for reference in source.secrets.iter().filter(counts) {
         let read =
             reference.read().map_err(|e| Failure::new(e.exit, format!("prepare source {}: {e}", source.name)))?;
         secrets.extend(read);
@@ -145,9 +50,16 @@ pub fn read_all(source: &SourceSettings) -> Outcome<Vec<SecretString>> {
     Ok(secrets)
 }
 
-/// All secrets of a source, prepared for its scheme, with its keys from elsewhere.
-pub fn read_set(source: &SourceSettings, scheme: &Scheme, keys: &OuterKeys) -> Outcome<SecretSet> {
-    let set = SecretSet::new(scheme, read_all(source)?).map_err(|e| {
+/// The secrets of a source, prepared for its scheme, with its keys from elsewhere.
+pub fn read_set(source: &SourceSettings, scheme: &Scheme, keys: &OuterKeys, use_: Use) -> Outcome<SecretSet> {
+    let secrets = read_all(source, use_)?;
+    if secrets.is_empty() && !source.secrets.is_empty() {
+        return Err(Failure::usage(format!(
+            "prepare source {}: all its secrets have ended; add the one that the provider signs with now to its key `secrets`",
+            source.name
+        )));
+    }
+    let set = SecretSet::new(scheme, secrets).map_err(|e| {
         Failure::usage(format!("prepare source {}: {e}; its key `secrets` names the secrets", source.name))
     })?;
     Ok(set.with_named_keys(keys.named()?))
@@ -163,15 +75,31 @@ struct Known {
 /// The API keys of a source, if it hydrates.
 pub fn read_api_keys(source: &SourceSettings) -> Outcome<Option<ApiKeys>> {
     let Some(reference) = &source.hydrate else { return Ok(None) };
-    let named = |e: &dyn fmt::Display| format!("prepare source {}: {e}; its key `hydrate` names the API key", source.name);
+    let named =
+        |e: &dyn fmt::Display| format!("prepare source {}: {e}; its key `hydrate` names the API key", source.name);
     let secrets = reference.read().map_err(|e| Failure::new(e.exit, named(&e)))?;
     ApiKeys::new(secrets).map(Some).map_err(|e| Failure::usage(named(&e)))
+}
+
+/// The secrets of one source, prepared.
+struct Sets {
+    door: Arc<SecretSet>,
+    archive: Arc<SecretSet>,
+}
+
+impl Sets {
+    fn read(source: &SourceSettings, scheme: &Scheme, keys: &OuterKeys) -> Outcome<Self> {
+        Ok(Self {
+            door: Arc::new(read_set(source, scheme, keys, Use::Door(SystemClock.now()))?),
+            archive: Arc::new(read_set(source, scheme, keys, Use::Archive)?),
+        })
+    }
 }
 
 /// The secrets in force.
 pub struct SourceSecrets {
     sources: Vec<Known>,
-    sets: RwLock<HashMap<String, Arc<SecretSet>>>,
+    sets: RwLock<HashMap<String, Sets>>,
     api_keys: RwLock<HashMap<String, Arc<ApiKeys>>>,
 }
 
@@ -184,7 +112,7 @@ impl SourceSecrets {
         for source in &loaded.settings.source {
             let scheme = loaded.scheme(source)?;
             let keys = OuterKeys::open(loaded, source, &scheme)?;
-            sets.insert(source.name.as_str().to_owned(), Arc::new(read_set(source, &scheme, &keys)?));
+            sets.insert(source.name.as_str().to_owned(), Sets::read(source, &scheme, &keys)?);
             if let Some(keys) = read_api_keys(source)? {
                 api_keys.insert(source.name.as_str().to_owned(), Arc::new(keys));
             }
@@ -201,7 +129,8 @@ impl SourceSecrets {
             return Some(self.recheck_fetched(name, envelope));
         }
         let known = self.sources.iter().find(|known| known.source.name.as_str() == name);
-        let (Some(Known { scheme, .. }), Some(set)) = (known, self.secrets(name)) else {
+        let archive = self.with_sets(name, |sets| sets.archive.clone());
+        let (Some(Known { scheme, .. }), Some(set)) = (known, archive) else {
             return Some(Err(format!("the source {name} is not configured any more")));
         };
         let checked = reverify(scheme, &set, envelope)?;
@@ -240,10 +169,10 @@ impl SourceSecrets {
 
     /// Reads one source's secrets again.
     fn reload(&self, Known { source, scheme, keys }: &Known) {
-        match read_set(source, scheme, keys) {
-            Ok(set) => {
+        match Sets::read(source, scheme, keys) {
+            Ok(read) => {
                 let mut sets = self.sets.write().unwrap_or_else(PoisonError::into_inner);
-                sets.insert(source.name.as_str().to_owned(), Arc::new(set));
+                sets.insert(source.name.as_str().to_owned(), read);
                 tracing::info!(source = %source.name, "the secrets were read again");
             }
             Err(error) => tracing::error!(source = %source.name, %error, "the old secrets stay in force"),
@@ -258,9 +187,14 @@ impl SourceSecrets {
         }
     }
 
+    fn with_sets<T>(&self, source: &str, get: impl FnOnce(&Sets) -> T) -> Option<T> {
+        self.sets.read().unwrap_or_else(PoisonError::into_inner).get(source).map(get)
+    }
+
     fn stamps(&self) -> Vec<Vec<Option<(SystemTime, u64)>>> {
+        let now = SystemClock.now();
         let stamps = |source: &SourceSettings| {
-            source.secrets.iter().chain(&source.hydrate).map(SecretRef::stamp).collect::<Vec<_>>()
+            source.secrets.iter().chain(&source.hydrate).map(|secret| secret.stamp(now)).collect::<Vec<_>>()
         };
         let of = |known: &Known| [stamps(&known.source), vec![known.keys.folder().and_then(stamp)]].concat();
         self.sources.iter().map(of).collect()
@@ -285,25 +219,12 @@ impl SourceSecrets {
 
 impl Secrets for SourceSecrets {
     fn secrets(&self, source: &str) -> Option<Arc<SecretSet>> {
-        self.sets.read().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
+        self.with_sets(source, |sets| sets.door.clone())
     }
 }
 
 impl FetchKeys for SourceSecrets {
     fn api_keys(&self, source: &str) -> Option<Arc<ApiKeys>> {
         self.api_keys.read().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_or_a_pem_block_is_a_secret() {
-        let pem = "-----BEGIN PUBLIC KEY-----\nAAAA\nBBBB\n-----END PUBLIC KEY-----";
-        let text = format!("one\n\n  two \r\n{}\n{pem}\nthree\n", pem.replace('\n', "\r\n  "));
-        assert_eq!(split(&text), ["one", "two", pem, pem, "three"]);
-        assert!(split(" \n").is_empty());
     }
 }

@@ -16,7 +16,7 @@ use ledgerline_domain::signature::Scheme;
 use serde::Deserialize;
 
 use crate::exit::{Failure, Outcome};
-use crate::secrets::SecretRef;
+use crate::secret_ref::SecretRef;
 use crate::wiring::SHARDS_MAX;
 
 /// Name of the settings file that is looked for in the current folder.
@@ -73,7 +73,7 @@ pub struct SourceSettings {
     pub name: SourceName,
     /// Its provider.
     pub provider: String,
-    /// Where its signing secrets are. Several may be valid at once.
+    /// Where its signing secrets are. Several may be valid at once, one of them until a given time.
     pub secrets: Vec<SecretRef>,
     /// Oldest and most future signed time accepted, instead of the provider's own.
     pub tolerance_seconds: Option<u32>,
@@ -163,7 +163,11 @@ impl Loaded {
         settings.data = folder.join(&settings.data);
         settings.providers.iter_mut().for_each(|p| *p = folder.join(&*p));
         settings.source.iter_mut().flat_map(|s| &mut s.certificates).for_each(|c| *c = folder.join(&*c));
-        settings.source.iter_mut().flat_map(|s| s.secrets.iter_mut().chain(&mut s.hydrate)).for_each(|s| s.resolve_in(folder));
+        settings
+            .source
+            .iter_mut()
+            .flat_map(|s| s.secrets.iter_mut().chain(&mut s.hydrate))
+            .for_each(|s| s.resolve_in(folder));
         Self::check(settings, Some(file))
     }
 

@@ -59,14 +59,7 @@ impl Machine {
     pub async fn open(loaded: Loaded) -> Outcome<Self> {
         let secrets = Arc::new(SourceSecrets::read(&loaded)?);
         let data = Arc::new(Self::open_without_secrets(&loaded).await?);
-        Ok(Self {
-            data,
-            progress: Arc::default(),
-            archived: Arc::default(),
-            hydrated: Arc::default(),
-            loaded,
-            secrets,
-        })
+        Ok(Self { data, progress: Arc::default(), archived: Arc::default(), hydrated: Arc::default(), loaded, secrets })
     }
 
     /// Opens the data directory for work that needs no secrets.

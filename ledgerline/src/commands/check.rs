@@ -1,5 +1,6 @@
 //! `check`: settings, providers and secrets, before a start. Nothing is opened or changed.
 
+use ledgerline_domain::ports::Clock as _;
 use ledgerline_domain::provider::Provider;
 use ledgerline_domain::signature::Tolerance;
 use serde::Serialize;
@@ -8,8 +9,11 @@ use crate::cli::CheckArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::keys::OuterKeys;
 use crate::output::{self, Output};
+use crate::secret_ref::SecretRef;
+use crate::secrets::{self, Use};
 use crate::settings::{EXAMPLE, Loaded};
-use crate::{secrets, words};
+use crate::wiring::SystemClock;
+use crate::words;
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -84,7 +88,7 @@ fn look(loaded: &Loaded) -> Report {
         let keys = loaded.scheme(source).and_then(|scheme| OuterKeys::open(loaded, source, &scheme));
         let origin = keys.as_ref().ok().and_then(OuterKeys::origin);
         let set = loaded.scheme(source).and_then(|scheme| {
-            let set = secrets::read_set(source, &scheme, &keys?)?;
+            let set = secrets::read_set(source, &scheme, &keys?, Use::Door(SystemClock.now()))?;
             secrets::read_api_keys(source)?;
             Ok((set, scheme))
         });
@@ -93,7 +97,7 @@ fn look(loaded: &Loaded) -> Report {
             Some(Tolerance::AnyAge) => "any age".into(),
             None => "no signed time".into(),
         });
-        if source.secrets.iter().chain(&source.hydrate).any(secrets::SecretRef::is_literal) {
+        if source.secrets.iter().chain(&source.hydrate).any(SecretRef::is_literal) {
             warnings.push(format!(
                 "source {}: a secret stands in the settings file; move it to env:NAME or file:PATH",
                 source.name

@@ -66,7 +66,7 @@ pub fn run(loaded: &Loaded, args: &VerifySignatureArgs, out: &mut Output) -> Out
         Some(text) => time(text)?,
         None => SystemClock.now(),
     };
-    let secrets = secrets::read_all(source)?;
+    let secrets = secrets::read_all(source, secrets::Use::Archive)?;
     let raw = RawRequest { headers: &headers, body: &body, received_at: at };
     let named = OuterKeys::open(loaded, source, &scheme)?.named()?;
     let found = examine(&scheme, &secrets, named, raw).map_err(|e| {
