@@ -14,6 +14,7 @@ mod examine;
 mod form;
 mod key;
 mod lookup;
+mod oidc;
 mod paypal;
 mod read;
 mod reformat;
@@ -24,6 +25,7 @@ mod shared;
 mod sign;
 mod table;
 mod template;
+mod token_keys;
 mod verify;
 
 use std::fmt;
@@ -36,10 +38,11 @@ pub use examine::{Examination, Hypothesis, examine};
 pub use lookup::{Lookup, NamedKeys};
 pub use paypal::{Certificate, Certificates};
 pub use scheme::{
-    Adyen, GenericHmac, PayPal, RsaBody, Scheme, SharedSecret, StandardWebhooks, TimestampedList, Tolerance,
+    Adyen, GenericHmac, Oidc, PayPal, RsaBody, Scheme, SharedSecret, StandardWebhooks, TimestampedList, Tolerance,
 };
 pub use secrets::SecretSet;
 pub use sign::{Signed, sign, sign_request};
+pub use token_keys::{TokenKey, TokenKeySet, TokenKeys, discovery_url, jwks_url};
 pub use verify::{reverify, verify};
 
 /// Longest value of a header that a scheme reads, in bytes.
@@ -77,11 +80,14 @@ pub enum Cause {
     /// The request names a key that is being fetched: nothing is decided yet, the caller should come
     /// again.
     KeyComing,
+    /// The token is genuine and says something else than the source wants: another issuer, audience or
+    /// subject, or a claim that differs.
+    WrongClaims,
 }
 
 impl Cause {
     /// All causes, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Missing,
         Self::Malformed,
         Self::Wrong,
@@ -90,6 +96,7 @@ impl Cause {
         Self::WrongItem(0),
         Self::UnknownKey,
         Self::KeyComing,
+        Self::WrongClaims,
     ];
 
     /// Its place in [`ALL`](Self::ALL), whatever the item.
@@ -103,6 +110,7 @@ impl Cause {
             Self::WrongItem(_) => 5,
             Self::UnknownKey => 6,
             Self::KeyComing => 7,
+            Self::WrongClaims => 8,
         }
     }
 
@@ -117,6 +125,7 @@ impl Cause {
             Self::WrongItem(_) => "wrong_item",
             Self::UnknownKey => "unknown_key",
             Self::KeyComing => "key_coming",
+            Self::WrongClaims => "wrong_claims",
         }
     }
 }
@@ -134,6 +143,9 @@ impl fmt::Display for Cause {
             }
             Self::UnknownKey => "it is signed with a key that the source does not have",
             Self::KeyComing => "it is signed with a key that is still being fetched",
+            Self::WrongClaims => {
+                "the token is genuine, and its issuer, audience or another claim is not what the source wants"
+            }
         })
     }
 }
