@@ -3,18 +3,22 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ledgerline_adapters::Trust;
+use ledgerline_domain::ports::{Clock, Web};
 use ledgerline_domain::signature::{NamedKeys, Scheme};
 
 use crate::certificates::FolderCertificates;
 use crate::exit::Outcome;
 use crate::fetched_certificates::FetchedCertificates;
+use crate::fetched_keys::FetchedKeys;
 use crate::settings::{Loaded, SourceSettings};
 use crate::words;
 
 /// Folder of fetched certificates in the data directory; a folder for each source is in it.
 const CERTIFICATES: &str = "certificates";
 
-/// Where a source's keys come from.
+/// Where a source's keys come from. Copies share what was fetched.
+#[derive(Clone)]
 pub enum OuterKeys {
     /// From its secrets alone.
     None,
@@ -22,6 +26,8 @@ pub enum OuterKeys {
     Folder(PathBuf),
     /// From PayPal, as requests name them.
     Fetched(Arc<FetchedCertificates>),
+    /// From the issuer of tokens.
+    Tokens(Arc<FetchedKeys>),
 }
 
 impl OuterKeys {
@@ -34,6 +40,7 @@ impl OuterKeys {
                 let folder = loaded.settings.data.join(CERTIFICATES).join(name);
                 Self::Fetched(Arc::new(FetchedCertificates::open(name, paypal.certificates_url(), &folder)?))
             }
+            (Scheme::Oidc(oidc), _) => Self::Tokens(Arc::new(FetchedKeys::new(source.name.as_str(), oidc))),
             _ => Self::None,
         })
     }
@@ -47,23 +54,25 @@ impl OuterKeys {
                 certificates.look_again()?;
                 NamedKeys::Certificates(certificates.clone())
             }
+            Self::Tokens(keys) => NamedKeys::Tokens(keys.clone()),
         })
     }
 
     /// The folder that somebody may put keys into.
     pub fn folder(&self) -> Option<&Path> {
         match self {
-            Self::None => None,
+            Self::None | Self::Tokens(_) => None,
             Self::Folder(folder) => Some(folder),
             Self::Fetched(certificates) => Some(certificates.folder()),
         }
     }
 
-    /// The certificates that have to be fetched.
-    pub fn fetched(&self) -> Option<Arc<FetchedCertificates>> {
+    /// Fetches what has to be fetched, for ever; at once at an end where there is nothing.
+    pub async fn fetch<W: Web, C: Clock>(self, web: Arc<W>, trust: Arc<Trust>, clock: Arc<C>) {
         match self {
-            Self::Fetched(certificates) => Some(certificates.clone()),
-            Self::None | Self::Folder(_) => None,
+            Self::None | Self::Folder(_) => {}
+            Self::Fetched(certificates) => certificates.run(web, trust, clock).await,
+            Self::Tokens(keys) => keys.run(web).await,
         }
     }
 
@@ -79,6 +88,7 @@ impl OuterKeys {
                 certificates.folder().display(),
                 words::count(certificates.count() as u64, "certificate", "certificates")
             )),
+            Self::Tokens(keys) => Some(format!("token keys are fetched from {}", keys.origin())),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod examine;
 pub mod exit;
 pub mod explain;
 pub mod fetched_certificates;
+pub mod fetched_keys;
 pub mod housekeeping;
 pub mod keys;
 pub mod latency;

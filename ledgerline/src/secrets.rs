@@ -141,9 +141,7 @@ impl SourceSecrets {
     pub async fn fetch<W: Web, C: Clock>(&self, web: Arc<W>, trust: Arc<Trust>, clock: Arc<C>) {
         let mut fetches = JoinSet::new();
         for known in &self.sources {
-            if let Some(certificates) = known.keys.fetched() {
-                fetches.spawn(certificates.run(web.clone(), trust.clone(), clock.clone()));
-            }
+            fetches.spawn(known.keys.clone().fetch(web.clone(), trust.clone(), clock.clone()));
         }
         // They end with this future alone.
         while fetches.join_next().await.is_some() {}

@@ -16,7 +16,7 @@ use super::reformat::{compact, pretty, spaced};
 use super::scheme::{Encoding, Hash, Scheme};
 use super::secrets::SecretSet;
 use super::template::Piece;
-use super::{Cause, adyen, form, key, paypal, read, verify};
+use super::{Cause, adyen, form, key, oidc, paypal, read, verify};
 use crate::error::Result;
 use crate::request::RawRequest;
 
@@ -59,7 +59,8 @@ pub fn examine(
     match verdict {
         Ok(_) | Err(Cause::Missing) => {}
         Err(Cause::TooOld | Cause::InFuture) => trial.ages(),
-        Err(Cause::Malformed | Cause::Wrong | Cause::WrongItem(_) | Cause::UnknownKey | Cause::KeyComing) => {
+        Err(Cause::WrongClaims | Cause::KeyComing) => {}
+        Err(Cause::Malformed | Cause::Wrong | Cause::WrongItem(_) | Cause::UnknownKey) => {
             trial.bodies();
             trial.addresses();
             trial.keys();
@@ -142,7 +143,9 @@ impl Trial<'_> {
             Scheme::TimestampedList(list) => list.hash,
             Scheme::Hmac(hmac) => hmac.hash,
             Scheme::StandardWebhooks(_) | Scheme::Adyen(_) => Hash::Sha256,
-            Scheme::Braintree | Scheme::Rsa(_) | Scheme::PayPal(_) | Scheme::SharedSecret(_) => return,
+            Scheme::Braintree | Scheme::Rsa(_) | Scheme::PayPal(_) | Scheme::SharedSecret(_) | Scheme::Oidc(_) => {
+                return;
+            }
         };
         type Reading = fn(&str) -> Option<Vec<u8>>;
         let fix = "the secret is right and is read in another way than the sender's: correct `key` or the secret";
@@ -230,6 +233,7 @@ fn headers(scheme: &Scheme, raw: RawRequest<'_>) -> Vec<(CompactString, Option<u
         Scheme::Rsa(rsa) => names.push(rsa.header.clone()),
         Scheme::PayPal(_) => names.extend(paypal::NAMES.map(CompactString::const_new)),
         Scheme::SharedSecret(shared) => names.push(shared.header.clone()),
+        Scheme::Oidc(_) => names.push(CompactString::const_new(oidc::HEADER)),
         Scheme::Adyen(_) | Scheme::Braintree => {}
     }
     names.into_iter().map(|name| (name.clone(), raw.headers.get(&name).map(<[u8]>::len))).collect()
@@ -252,7 +256,7 @@ fn signed(scheme: &Scheme, raw: RawRequest<'_>) -> Vec<(String, usize)> {
             let [id, time, ..] = paypal::NAMES;
             return vec![("transmission id".to_owned(), length(id)), ("transmission time".to_owned(), length(time))];
         }
-        Scheme::SharedSecret(_) => return Vec::new(),
+        Scheme::SharedSecret(_) | Scheme::Oidc(_) => return Vec::new(),
     };
     let Ok(claim) = claim else { return Vec::new() };
     let named = scheme.content().iter().map(|piece| match piece {

@@ -12,6 +12,7 @@
 //! | `paypal` | the webhook's id |
 //! | `bearer`, `shared-secret` | the text that the header must hold |
 //! | `basic` | `user:password` |
+//! | `oidc` | a random text of one's own, under which the door seals what tokens said |
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -19,11 +20,11 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use compact_str::CompactString;
 use ed25519_dalek::VerifyingKey;
 use hmac::{Hmac, Mac};
-use rsa::PublicKey;
 use rsa::pkcs1::DecodeRsaPublicKey as _;
 use rsa::pkcs1v15;
 use rsa::pkcs8::DecodePublicKey as _;
 use rsa::traits::PublicKeyParts as _;
+use rsa::{BoxedUint, PublicKey};
 use secrecy::{ExposeSecret as _, SecretBox};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha512};
@@ -44,6 +45,9 @@ pub(super) const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
 pub(super) const MAC_BYTES_MAX: usize = 64;
 /// Sizes of RSA keys, in bytes of the modulus: shorter ones can be broken, longer ones only cost.
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
+
+/// Shortest secret that seals evidence, in bytes.
+const SEAL_BYTES_MIN: usize = 16;
 
 /// A secret, prepared.
 pub(super) enum State {
@@ -78,6 +82,10 @@ impl State {
             Scheme::PayPal(_) if text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
                 Ok(Self::WebhookId(text.into()))
             }
+            Scheme::Oidc(_) if text.len() < SEAL_BYTES_MIN => Err(Error::invalid(format!(
+                "read secret {id}: it seals evidence; give a random text of at least {SEAL_BYTES_MIN} bytes"
+            ))),
+            Scheme::Oidc(_) => hmac_state(Hash::Sha256, text.as_bytes(), id),
             Scheme::PayPal(_) => Err(Error::invalid(format!("read secret {id}: it is no webhook id of PayPal's"))),
             Scheme::SharedSecret(shared) => {
                 if shared.form == SecretForm::Basic && !text.contains(':') {
@@ -195,4 +203,14 @@ pub(super) fn rsa_of_der(der: &[u8]) -> std::result::Result<PublicKey, &'static 
         .or_else(|_| PublicKey::from_pkcs1_der(der))
         .map_err(|_| "it is no RSA public key")?;
     if RSA_BYTES.contains(&key.size()) { Ok(key) } else { Err("an RSA key must have 2048 to 8192 bits") }
+}
+
+/// Makes a public key of modulus and exponent, big end first, or says in words why it is none.
+pub(super) fn rsa_of_parts(modulus: &[u8], exponent: &[u8]) -> std::result::Result<PublicKey, &'static str> {
+    if modulus.len() > *RSA_BYTES.end() || exponent.len() > 8 {
+        return Err("it is too long for an RSA key");
+    }
+    let number = |bytes: &[u8]| BoxedUint::from_be_slice_vartime(bytes);
+    let bits = RSA_BYTES.start() * 8..=RSA_BYTES.end() * 8;
+    PublicKey::new_with_size_limits(number(modulus), number(exponent), bits).map_err(|_| "it is no good RSA public key")
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Cause;
 use super::paypal::Certificates;
+use super::token_keys::TokenKeys;
 
 /// What is known of a key that a request names.
 pub enum Lookup<K> {
@@ -23,6 +24,8 @@ pub enum NamedKeys {
     None,
     /// PayPal's certificates.
     Certificates(Arc<dyn Certificates>),
+    /// The keys that an issuer signs tokens with.
+    Tokens(Arc<dyn TokenKeys>),
 }
 
 impl<K> Lookup<K> {

@@ -15,6 +15,7 @@ mod fetched;
 mod form;
 mod key;
 mod lookup;
+mod oidc;
 mod paypal;
 mod read;
 mod reformat;
@@ -25,6 +26,7 @@ mod shared;
 mod sign;
 mod table;
 mod template;
+mod token_keys;
 mod verify;
 
 use std::fmt;
@@ -39,10 +41,11 @@ pub use fetched::{ApiKeys, reverify_fetched, seal_fetched};
 pub use lookup::{Lookup, NamedKeys};
 pub use paypal::{Certificate, Certificates};
 pub use scheme::{
-    Adyen, GenericHmac, PayPal, RsaBody, Scheme, SharedSecret, StandardWebhooks, TimestampedList, Tolerance,
+    Adyen, GenericHmac, Oidc, PayPal, RsaBody, Scheme, SharedSecret, StandardWebhooks, TimestampedList, Tolerance,
 };
 pub use secrets::SecretSet;
 pub use sign::{Signed, sign, sign_request};
+pub use token_keys::{TokenKey, TokenKeySet, TokenKeys, discovery_url, jwks_url};
 pub use verify::{reverify, verify};
 
 /// Longest value of a header that a scheme reads, in bytes.
@@ -80,11 +83,14 @@ pub enum Cause {
     /// The request names a key that is being fetched: nothing is decided yet, the caller should come
     /// again.
     KeyComing,
+    /// The token is genuine and says something else than the source wants: another issuer, audience or
+    /// subject, or a claim that differs.
+    WrongClaims,
 }
 
 impl Cause {
     /// All causes, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Missing,
         Self::Malformed,
         Self::Wrong,
@@ -93,6 +99,7 @@ impl Cause {
         Self::WrongItem(0),
         Self::UnknownKey,
         Self::KeyComing,
+        Self::WrongClaims,
     ];
 
     /// Its place in [`ALL`](Self::ALL), whatever the item.
@@ -106,6 +113,7 @@ impl Cause {
             Self::WrongItem(_) => 5,
             Self::UnknownKey => 6,
             Self::KeyComing => 7,
+            Self::WrongClaims => 8,
         }
     }
 
@@ -120,6 +128,7 @@ impl Cause {
             Self::WrongItem(_) => "wrong_item",
             Self::UnknownKey => "unknown_key",
             Self::KeyComing => "key_coming",
+            Self::WrongClaims => "wrong_claims",
         }
     }
 }
@@ -137,6 +146,9 @@ impl fmt::Display for Cause {
             }
             Self::UnknownKey => "it is signed with a key that the source does not have",
             Self::KeyComing => "it is signed with a key that is still being fetched",
+            Self::WrongClaims => {
+                "the token is genuine, and its issuer, audience or another claim is not what the source wants"
+            }
         })
     }
 }

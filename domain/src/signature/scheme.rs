@@ -6,6 +6,8 @@
 //! one source to the next (tolerance, address) is set on a copy: [`Scheme::with_tolerance`],
 //! [`Scheme::with_url`].
 
+use std::collections::BTreeMap;
+
 use compact_str::CompactString;
 use serde::Deserialize;
 
@@ -42,6 +44,9 @@ pub enum Scheme {
     /// No signature: the secret itself travels in a header. All that some providers offer; it proves
     /// who calls, and nothing about the body.
     SharedSecret(SharedSecret),
+    /// A token of OpenID Connect in `Authorization: Bearer`, signed by its issuer. It proves who calls,
+    /// and nothing about the body.
+    Oidc(Box<Oidc>),
 }
 
 /// How far the signed time may be from the time of receipt, in both directions.
@@ -131,6 +136,29 @@ pub struct SharedSecret {
     pub(super) form: SecretForm,
 }
 
+/// Parameters of [`Scheme::Oidc`].
+#[derive(Clone, Debug)]
+pub struct Oidc {
+    pub(super) issuer: String,
+    pub(super) audience: String,
+    pub(super) jwks_url: Option<String>,
+    /// Claims that must be there, and the text that each must be.
+    pub(super) claims: BTreeMap<String, String>,
+    pub(super) tolerance: Tolerance,
+}
+
+impl Oidc {
+    /// Who signs the tokens, exactly as the claim `iss` says it.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Where the issuer's keys are; `None` when the issuer is to be asked.
+    pub fn jwks_url(&self) -> Option<&str> {
+        self.jwks_url.as_deref()
+    }
+}
+
 /// How a shared secret stands in its header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SecretForm {
@@ -208,6 +236,7 @@ impl Scheme {
             Self::Rsa(_) => "rsa-sha256",
             Self::PayPal(_) => "paypal",
             Self::SharedSecret(shared) => shared.name,
+            Self::Oidc(_) => "oidc",
         }
     }
 
@@ -217,6 +246,7 @@ impl Scheme {
             Self::TimestampedList(list) => Some(list.tolerance),
             Self::StandardWebhooks(standard) => Some(standard.tolerance),
             Self::PayPal(paypal) => Some(paypal.tolerance),
+            Self::Oidc(oidc) => Some(oidc.tolerance),
             Self::Hmac(hmac) => hmac.time.as_ref().map(|time| time.tolerance),
             Self::Adyen(_) | Self::Braintree | Self::Rsa(_) | Self::SharedSecret(_) => None,
         }
@@ -239,6 +269,7 @@ impl Scheme {
             Self::TimestampedList(list) => Some(&mut list.tolerance),
             Self::StandardWebhooks(standard) => Some(&mut standard.tolerance),
             Self::PayPal(paypal) => Some(&mut paypal.tolerance),
+            Self::Oidc(oidc) => Some(&mut oidc.tolerance),
             Self::Hmac(hmac) => hmac.time.as_mut().map(|time| &mut time.tolerance),
             Self::Adyen(_) | Self::Braintree | Self::Rsa(_) | Self::SharedSecret(_) => None,
         };
@@ -299,7 +330,7 @@ impl Scheme {
 
     /// Whether anybody who can verify can also sign. Of the others only the provider can.
     pub fn is_symmetric(&self) -> bool {
-        !matches!(self, Self::Rsa(_) | Self::PayPal(_))
+        !matches!(self, Self::Rsa(_) | Self::PayPal(_) | Self::Oidc(_))
     }
 
     /// Whether the signature stands in the body, which signing therefore changes.
@@ -314,7 +345,7 @@ impl Scheme {
             Self::StandardWebhooks(_) => &ID_TIMESTAMP_BODY,
             Self::Hmac(hmac) => &hmac.content,
             Self::Rsa(_) => &[Piece::Body],
-            Self::Adyen(_) | Self::Braintree | Self::PayPal(_) | Self::SharedSecret(_) => &[],
+            Self::Adyen(_) | Self::Braintree | Self::PayPal(_) | Self::SharedSecret(_) | Self::Oidc(_) => &[],
         }
     }
 }

@@ -15,6 +15,7 @@ use super::key::State;
 use super::lookup::NamedKeys;
 use super::paypal::Certificates;
 use super::scheme::{Hash, Scheme};
+use super::token_keys::TokenKeys;
 use crate::error::{Error, Result};
 
 /// Secrets of one source, prepared for its scheme.
@@ -70,7 +71,14 @@ impl SecretSet {
     pub(super) fn certificates(&self) -> Option<&dyn Certificates> {
         match &self.named {
             NamedKeys::Certificates(certificates) => Some(certificates.as_ref()),
-            NamedKeys::None => None,
+            NamedKeys::None | NamedKeys::Tokens(_) => None,
+        }
+    }
+
+    pub(super) fn token_keys(&self) -> Option<&dyn TokenKeys> {
+        match &self.named {
+            NamedKeys::Tokens(keys) => Some(keys.as_ref()),
+            NamedKeys::None | NamedKeys::Certificates(_) => None,
         }
     }
 

@@ -153,7 +153,7 @@ fn header_signature(
             };
             vec![pair(&shared.header, value)]
         }
-        Scheme::Adyen(_) | Scheme::Braintree | Scheme::Rsa(_) | Scheme::PayPal(_) => {
+        Scheme::Adyen(_) | Scheme::Braintree | Scheme::Rsa(_) | Scheme::PayPal(_) | Scheme::Oidc(_) => {
             return Err(Error::invalid(format!(
                 "sign for the scheme {}: only the provider has the private key",
                 scheme.name()

@@ -1,19 +1,25 @@
 //! The `[signature]` table as it is written, and its check. Unknown keys are refused; every message
 //! names the key and the fix.
 
+use std::collections::BTreeMap;
+
 use compact_str::CompactString;
 use serde::Deserialize;
 
-use super::TOLERANCE_SECONDS_DEFAULT;
 use super::scheme::{
-    Adyen, AdyenBody, Encoding, GenericHmac, Hash, KeyText, PayPal, RsaBody, Scheme, SecretForm, SharedSecret,
+    Adyen, AdyenBody, Encoding, GenericHmac, Hash, KeyText, Oidc, PayPal, RsaBody, Scheme, SecretForm, SharedSecret,
     StandardWebhooks, TimeHeader, TimeUnit, TimestampedList, Tolerance,
 };
 use super::template::{self, HEADERS_MAX, Piece};
+use super::{TOLERANCE_SECONDS_DEFAULT, URL_BYTES_MAX};
 use crate::error::{Error, Result};
 
 /// Longest header name in settings, in bytes.
 const HEADER_NAME_BYTES_MAX: usize = 128;
+/// Most claims that a token must have.
+const CLAIMS_MAX: usize = 16;
+/// How far clocks may be apart, where the settings say nothing: a token has its own age limit.
+const TOKEN_TOLERANCE_SECONDS: u32 = 60;
 /// Longest prefix of a signature or key of a list, in bytes.
 const PREFIX_BYTES_MAX: usize = 64;
 
@@ -33,6 +39,7 @@ pub(super) enum SchemeTable {
     Bearer(NoParameters),
     Basic(NoParameters),
     SharedSecret(SharedSecretTable),
+    Oidc(OidcTable),
 }
 
 #[derive(Deserialize)]
@@ -136,6 +143,19 @@ pub(super) struct SharedSecretTable {
     prefix: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OidcTable {
+    issuer: String,
+    audience: String,
+    jwks_url: Option<String>,
+    subject: Option<String>,
+    email: Option<String>,
+    #[serde(default)]
+    claims: BTreeMap<String, String>,
+    tolerance_seconds: Option<u32>,
+}
+
 impl TryFrom<SchemeTable> for Scheme {
     type Error = Error;
     fn try_from(table: SchemeTable) -> Result<Self> {
@@ -154,6 +174,7 @@ impl TryFrom<SchemeTable> for Scheme {
             SchemeTable::PayPal(table) => Self::PayPal(table.read()?),
             SchemeTable::Bearer(_) => Self::SharedSecret(authorization("bearer", SecretForm::Bearer)),
             SchemeTable::Basic(_) => Self::SharedSecret(authorization("basic", SecretForm::Basic)),
+            SchemeTable::Oidc(table) => Self::Oidc(Box::new(table.read()?)),
             SchemeTable::SharedSecret(table) => Self::SharedSecret(SharedSecret {
                 name: "shared-secret",
                 header: header_name("header", &table.header)?,
@@ -220,6 +241,40 @@ impl PayPalTable {
         }
         let tolerance = tolerance_of(self.tolerance_seconds, self.accept_any_age)?;
         Ok(PayPal { sandbox: self.sandbox, tolerance })
+    }
+}
+
+impl OidcTable {
+    fn read(mut self) -> Result<Oidc> {
+        for (key, url) in [("issuer", Some(&self.issuer)), ("jwks_url", self.jwks_url.as_ref())] {
+            let Some(url) = url else { continue };
+            let visible = url.bytes().all(|b| (b'!'..=b'~').contains(&b)) && url.len() <= URL_BYTES_MAX;
+            let host = url.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && !rest.contains(['@', '#']));
+            if !visible || !host {
+                return Err(Error::invalid(format!(
+                    "read `{key}`: give an address such as \"https://accounts.google.com\", https and visible ASCII"
+                )));
+            }
+        }
+        if self.audience.is_empty() {
+            return Err(Error::invalid("read `audience`: say for whom tokens must be made out, usually this source"));
+        }
+        let named = [("sub", self.subject.take()), ("email", self.email.take())];
+        for (claim, wanted) in named.into_iter().filter_map(|(claim, wanted)| Some((claim, wanted?))) {
+            if claim == "email" {
+                // An address that the issuer did not check is what the caller says it is.
+                self.claims.insert("email_verified".to_owned(), "true".to_owned());
+            }
+            self.claims.insert(claim.to_owned(), wanted);
+        }
+        if self.claims.values().any(String::is_empty) || self.claims.len() > CLAIMS_MAX {
+            return Err(Error::invalid(format!(
+                "read `claims`: give at most {CLAIMS_MAX}, each with the text that it must be"
+            )));
+        }
+        let tolerance = tolerance_of(Some(self.tolerance_seconds.unwrap_or(TOKEN_TOLERANCE_SECONDS)), false)?;
+        let Self { issuer, audience, jwks_url, claims, .. } = self;
+        Ok(Oidc { issuer, audience, jwks_url, claims, tolerance })
     }
 }
 

@@ -4,6 +4,7 @@
 mod bodies;
 mod examine;
 mod mutations;
+mod oidc;
 mod paypal;
 mod public_keys;
 mod settings;

@@ -12,7 +12,7 @@ use super::read::{self, Claim, URL_NAME};
 use super::scheme::{Scheme, Tolerance};
 use super::secrets::{Key, SecretSet};
 use super::template::Piece;
-use super::{Cause, adyen, braintree, paypal, rsa, shared};
+use super::{Cause, adyen, braintree, oidc, paypal, rsa, shared};
 use crate::envelope::Envelope;
 use crate::request::{RawRequest, Verified};
 
@@ -36,8 +36,8 @@ pub fn verify<'a>(scheme: &Scheme, secrets: &SecretSet, raw: RawRequest<'a>) -> 
 
 /// Checks an archived envelope again, from its own evidence, body and time of receipt (I7). Gives
 /// the id of the key that fits, as [`Verified::key_id`] did. Signatures inside a body are their own
-/// evidence, and a signed address is kept with it; of a shared secret the evidence is an HMAC that
-/// the door left, since the secret itself must not be kept.
+/// evidence, and a signed address is kept with it; of a shared secret or a token the evidence is an HMAC
+/// that the door left, since what opens the door must not be kept.
 ///
 /// `None` for one of several events of a request: what was signed is the whole request, and the
 /// envelope of kind [`REQUEST_KIND`](crate::envelope::REQUEST_KIND) beside it holds that.
@@ -72,6 +72,7 @@ fn judge(scheme: &Scheme, secrets: &SecretSet, raw: RawRequest<'_>, place: Place
         Scheme::Rsa(rsa) => return rsa::judge(rsa, secrets, raw),
         Scheme::PayPal(paypal) => return paypal::judge(paypal, secrets, raw),
         Scheme::SharedSecret(shared) => return shared::judge(shared, secrets, raw, place),
+        Scheme::Oidc(oidc) => return oidc::judge(oidc, secrets, raw, place),
     };
     let key = fitting(&claim, scheme.content(), secrets, raw.body)?;
     if let Some((signed_at, tolerance)) = claim.age {

@@ -109,6 +109,7 @@ fn time(text: &str) -> Outcome<UnixNanos> {
 
 fn report(source: &str, scheme: &Scheme, at: UnixNanos, body_bytes: usize, found: Examination) -> Report {
     let explanation = match &found.verdict {
+        Ok(_) if matches!(scheme, Scheme::Oidc(_)) => "the token is good; nothing of the body is covered".to_owned(),
         Ok(key) if matches!(scheme, Scheme::SharedSecret(_)) => {
             format!("the request holds the secret {key}; nothing of the body is covered")
         }
@@ -145,6 +146,7 @@ fn advice(cause: Cause) -> &'static str {
         Cause::Malformed => ": is it the right source and provider file?",
         Cause::Wrong | Cause::TooOld | Cause::InFuture | Cause::WrongItem(_) => "",
         Cause::UnknownKey => ": add that key to the source's secrets, or its certificate to `certificates`",
+        Cause::WrongClaims => ": compare `issuer`, `audience` and the claims of the provider file with the token",
         Cause::KeyComing => ": try it again in a minute",
     }
 }
