@@ -196,4 +196,6 @@ impl Sources {
 #[cfg(test)]
 mod format_tests;
 #[cfg(test)]
+mod hydrate_tests;
+#[cfg(test)]
 mod tests;

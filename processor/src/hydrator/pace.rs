@@ -19,14 +19,15 @@ impl Pace {
 
     /// Ready when it is the caller's turn.
     pub(super) async fn turn(&self) {
-        let at = {
-            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = Instant::now();
-            let at = next.map_or(now, |next| next.max(now));
-            *next = Some(at + self.distance);
-            at
-        };
-        sleep_until(at).await;
+        sleep_until(self.reserve(Instant::now())).await;
+    }
+
+    /// When the next turn is, for who asks at `now`.
+    fn reserve(&self, now: Instant) -> Instant {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = next.map_or(now, |next| next.max(now));
+        *next = Some(at + self.distance);
+        at
     }
 }
 
@@ -34,13 +35,14 @@ impl Pace {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn turns_come_at_equal_distances() {
+    #[test]
+    fn turns_come_at_equal_distances() {
         let pace = Pace::new(NonZeroU32::new(4).unwrap());
-        let began = Instant::now();
-        for _ in 0..9 {
-            pace.turn().await;
-        }
-        assert_eq!(began.elapsed().as_millis() / 10, 200);
+        let now = Instant::now();
+        let turns: Vec<_> = (0..3).map(|_| (pace.reserve(now) - now).as_millis()).collect();
+        assert_eq!(turns, [0, 250, 500]);
+        // Turns that nobody took are not saved up.
+        let later = now + Duration::from_secs(9);
+        assert_eq!(pace.reserve(later), later);
     }
 }

@@ -92,3 +92,66 @@ impl Window {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use ledgerline_domain::envelope::Envelope;
+    use ledgerline_domain::ids::SourceName;
+    use ledgerline_domain::provider::Provider;
+    use ledgerline_domain::request::RawRequest;
+    use ledgerline_domain::signature::{SecretSet, sign, verify};
+    use ledgerline_domain::time::UnixNanos;
+
+    use super::*;
+
+    fn at(n: u64) -> SequenceNumber {
+        SequenceNumber::from_u64(n)
+    }
+
+    /// What is to be fetched for a notification about `id`.
+    fn fetch(id: &str) -> Fetch {
+        let provider = Provider::built_in("mollie-classic").unwrap();
+        let (body, received_at) = (Bytes::from(format!("id={id}")), UnixNanos::from_nanos(0));
+        let headers = sign(provider.scheme(), &"x".into(), "", received_at, &body).unwrap();
+        let secrets = SecretSet::new(provider.scheme(), ["x".into()]).unwrap();
+        let raw = RawRequest { headers: &headers, body: &body, received_at };
+        let verified = verify(provider.scheme(), &secrets, raw).unwrap();
+        let source = SourceName::new("shop").unwrap();
+        let envelope = Envelope::seal(&verified, provider.identify(&source, raw).remove(0));
+        provider.fetch(&envelope).unwrap().unwrap()
+    }
+
+    #[test]
+    fn the_checkpoint_stays_before_what_is_not_done() {
+        let mut window = Window::behind(Some(at(3)));
+        assert_eq!(window.checkpoint(), Some(&at(3)));
+        let first = window.take(at(4), fetch("tr_1")).unwrap();
+        window.pass(at(5));
+        let second = window.take(at(6), fetch("tr_2")).unwrap();
+        window.pass(at(7));
+        assert_eq!((window.read(), window.checkpoint(), window.waiting()), (Some(&at(7)), Some(&at(3)), 2));
+        assert!(window.done(&second).is_none());
+        assert_eq!(window.checkpoint(), Some(&at(3)));
+        assert!(window.done(&first).is_none());
+        assert_eq!((window.checkpoint(), window.waiting()), (Some(&at(7)), 0));
+        let mut new = Window::default();
+        assert!(new.take(at(1), fetch("tr_1")).is_some());
+        assert_eq!(new.checkpoint(), None);
+    }
+
+    #[test]
+    fn one_address_is_fetched_once_at_a_time() {
+        let mut window = Window::default();
+        let first = window.take(at(1), fetch("tr_1")).unwrap();
+        assert!(window.take(at(2), fetch("tr_1")).is_none());
+        assert!(window.take(at(3), fetch("tr_1")).is_none());
+        assert!(window.take(at(4), fetch("tr_2")).is_some());
+        let next = window.done(&first).unwrap();
+        assert_eq!(next.covers, [at(2), at(3)]);
+        assert_eq!(window.checkpoint(), Some(&at(1)));
+        assert!(window.take(at(5), fetch("tr_1")).is_none());
+        assert_eq!(window.done(&next).unwrap().covers, [at(5)]);
+        assert_eq!(window.checkpoint(), Some(&at(3)));
+    }
+}
