@@ -25,6 +25,8 @@ pub struct Interpreted {
     pub incoming: Incoming,
     /// Why it cannot be read, if so.
     pub reason: Option<String>,
+    /// Whether the provider's file names its type. One of an unknown type is kept, and changes no money.
+    pub known: bool,
 }
 
 /// Interprets an envelope that stands at `sequence`.
@@ -36,9 +38,12 @@ pub fn interpret(sources: &Sources, envelope: Envelope, sequence: &SequenceNumbe
     if event.entity.kind() == UNREADABLE_KIND {
         return Reading::Unreadable(event.unreadable.unwrap_or_else(|| "the request could not be read".into()));
     }
-    let read = match sources.provider(event.entity.source()) {
-        Some(provider) => provider.interpret(&event.event_type, event.entity.kind(), &event.body),
-        None => Err(format!("no source {:?} is configured: add it to the settings and release", event.entity.source())),
+    let (read, known) = match sources.provider(event.entity.source()) {
+        Some(provider) => provider.read(&event.event_type, event.entity.kind(), &event.body),
+        None => (
+            Err(format!("no source {:?} is configured: add it to the settings and release", event.entity.source())),
+            true,
+        ),
     };
     let (meaning, reason) = match read {
         Ok(meaning) => (Some(meaning), None),
@@ -53,5 +58,5 @@ pub fn interpret(sources: &Sources, envelope: Envelope, sequence: &SequenceNumbe
         sequence: sequence.clone(),
         meaning,
     };
-    Reading::Event(Interpreted { entity: event.entity, incoming, reason })
+    Reading::Event(Interpreted { entity: event.entity, incoming, reason, known })
 }

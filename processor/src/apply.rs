@@ -58,6 +58,7 @@ pub struct Progress {
     duplicates: AtomicU64,
     contradictions: AtomicU64,
     unreadable: AtomicU64,
+    unknown: AtomicU64,
     seen: AtomicU64,
     shards: std::sync::Mutex<std::collections::BTreeMap<ShardId, ShardProgress>>,
 }
@@ -81,6 +82,7 @@ impl Progress {
             duplicates: get(&self.duplicates),
             contradictions: get(&self.contradictions),
             unreadable: get(&self.unreadable),
+            unknown: get(&self.unknown),
             seen: get(&self.seen),
         }
     }
@@ -112,6 +114,10 @@ impl Progress {
                 counter.fetch_add(by, Ordering::Relaxed);
                 metrics::counter!("ledgerline_processor_events_total", "fate" => fate).increment(by);
             }
+        }
+        if counts.unknown > 0 {
+            self.unknown.fetch_add(counts.unknown, Ordering::Relaxed);
+            metrics::counter!("ledgerline_processor_unknown_types_total").increment(counts.unknown);
         }
         #[expect(clippy::cast_precision_loss, reason = "a gauge; exact below 2^53 records")]
         metrics::gauge!("ledgerline_processor_behind_records", "shard" => shard.to_string()).set(behind as f64);

@@ -30,6 +30,8 @@ pub struct Counts {
     pub contradictions: u64,
     /// Quarantined: not readable.
     pub unreadable: u64,
+    /// New, of a type that the provider's file does not name: kept, and changes no money.
+    pub unknown: u64,
     /// Read again after a restart or by a second worker; nothing to do.
     pub seen: u64,
 }
@@ -48,6 +50,7 @@ pub struct Batch {
 struct Event {
     incoming: Incoming,
     reason: Option<String>,
+    known: bool,
     sequenced: (SequenceNumber, Bytes),
 }
 
@@ -76,8 +79,9 @@ impl Batch {
                     batch.unidentified += 1;
                     batch.parked.push(quarantined(shard, &record.sequence, reason, &record.value)?);
                 }
-                Reading::Event(Interpreted { entity: key, incoming, reason }) => {
-                    let event = Event { incoming, reason, sequenced: (record.sequence.clone(), record.value.clone()) };
+                Reading::Event(Interpreted { entity: key, incoming, reason, known }) => {
+                    let event =
+                        Event { incoming, reason, known, sequenced: (record.sequence.clone(), record.value.clone()) };
                     match places.get(&key) {
                         Some(at) => batch.groups[*at].push(event),
                         None => {
@@ -108,9 +112,10 @@ impl Batch {
         for ((key, events), record) in self.keys.iter().zip(self.groups).zip(records) {
             let expected_revision = record.as_ref().map_or(0, |r| r.revision);
             let (events, origins): (Vec<_>, Vec<_>) =
-                events.into_iter().map(|event| (event.incoming, (event.reason, event.sequenced))).unzip();
+                events.into_iter().map(|event| (event.incoming, (event.reason, event.known, event.sequenced))).unzip();
             let (record, fates) = fold::apply(key, record, events);
-            for ((reason, origin), fate) in origins.into_iter().zip(fates) {
+            for ((reason, known, origin), fate) in origins.into_iter().zip(fates) {
+                counts.unknown += u64::from(!known && matches!(fate, Fate::Appended | Fate::Merged));
                 let reason = match fate {
                     Fate::Appended => {
                         counts.appended += 1;

@@ -22,6 +22,8 @@ const STATUS_BYTES_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) struct FactPlan {
     rank: u16,
+    /// Whether any rule of the file names the type, other than by `*` alone.
+    pub(super) known: bool,
     pointers: Pointers,
     status: Vec<usize>,
     facts: Vec<PlannedFact>,
@@ -63,7 +65,12 @@ impl FactPlan {
                 None => facts.push(PlannedFact::new(file, rule, &mut slots)),
             }
         }
-        Self { rank, pointers, status, facts, each }
+        let named = |types: &[String]| types.iter().any(|t| t != "*" && fits(t, event_type));
+        let known = file.order.rank.iter().any(|r| named(&r.types))
+            || file.fact.iter().any(|r| named(&r.types))
+            || file.hydrate.iter().any(|r| named(&r.types))
+            || (!is_payment && file.entity.iter().any(|r| named(&r.types)));
+        Self { rank, known, pointers, status, facts, each }
     }
 
     pub(super) fn interpret(&self, body: &[u8]) -> Result<Meaning, String> {

@@ -149,7 +149,13 @@ impl Provider {
     /// What an event says. `Err` is the reason why it cannot be read, in words without any of the
     /// body's content.
     pub fn interpret(&self, event_type: &str, entity_kind: &str, body: &[u8]) -> Result<Meaning, String> {
-        self.plan(event_type, entity_kind == PAYMENT_KIND).interpret(&self.body.json(body)?)
+        self.read(event_type, entity_kind, body).0
+    }
+
+    /// The same, and whether the file names the event's type at all.
+    pub(crate) fn read(&self, event_type: &str, entity_kind: &str, body: &[u8]) -> (Result<Meaning, String>, bool) {
+        let plan = self.plan(event_type, entity_kind == PAYMENT_KIND);
+        (self.body.json(body).and_then(|json| plan.interpret(&json)), plan.known)
     }
 
     fn plan(&self, event_type: &str, is_payment: bool) -> Arc<facts::FactPlan> {
