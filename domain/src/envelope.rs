@@ -87,8 +87,10 @@ pub struct Envelope {
 impl Envelope {
     /// The only way to an envelope for the log: from a verified request (I2).
     pub fn seal(verified: &Verified<'_>, event: Identified) -> Self {
-        let mut signature_headers = String::new();
-        for (name, value) in verified.evidence() {
+        let evidence = verified.evidence();
+        let bytes = evidence.iter().map(|(name, value)| name.len() + value.len() + 3).sum();
+        let mut signature_headers = String::with_capacity(bytes);
+        for (name, value) in evidence {
             signature_headers.push_str(name);
             signature_headers.push_str(": ");
             signature_headers.push_str(value);

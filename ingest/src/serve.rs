@@ -109,6 +109,8 @@ pub async fn run<L: Log, S: Secrets, C: Clock>(
             .timer(Alarm::default())
             .header_read_timeout(settings.head_read_timeout)
             .max_buf_size(BUFFER_BYTES_MAX)
+            // Heads and bodies are small: one piece is cheaper than a list of pieces.
+            .writev(false)
             .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         connections.spawn(async move {

@@ -69,7 +69,7 @@ impl Writer {
     pub fn run(mut self) {
         let farewell = Farewell(self.shared.clone());
         let mut gathering = Gathering::new(farewell.0.options.gather_max);
-        while let Some(batch) = farewell.0.queue.take(gathering.expected, gathering.longest()) {
+        while let Some(batch) = farewell.0.queue.take(gathering.expected(), gathering.longest()) {
             let (jobs, records, bytes) = (batch.jobs.len(), batch.records, batch.bytes);
             let go_on = self.write(batch);
             let waiting = farewell.0.queue.done(records, bytes);
