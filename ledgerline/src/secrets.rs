@@ -157,7 +157,8 @@ pub fn read_set(source: &SourceSettings, scheme: &Scheme) -> Outcome<SecretSet> 
 /// The API keys of a source, if it hydrates.
 pub fn read_api_keys(source: &SourceSettings) -> Outcome<Option<ApiKeys>> {
     let Some(reference) = &source.hydrate else { return Ok(None) };
-    let named = |e: &dyn fmt::Display| format!("prepare source {}: {e}; its key `hydrate` names the API key", source.name);
+    let named =
+        |e: &dyn fmt::Display| format!("prepare source {}: {e}; its key `hydrate` names the API key", source.name);
     let secrets = reference.read().map_err(|e| Failure::new(e.exit, named(&e)))?;
     ApiKeys::new(secrets).map(Some).map_err(|e| Failure::usage(named(&e)))
 }

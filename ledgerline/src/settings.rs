@@ -163,7 +163,11 @@ impl Loaded {
         settings.data = folder.join(&settings.data);
         settings.providers.iter_mut().for_each(|p| *p = folder.join(&*p));
         settings.source.iter_mut().flat_map(|s| &mut s.certificates).for_each(|c| *c = folder.join(&*c));
-        settings.source.iter_mut().flat_map(|s| s.secrets.iter_mut().chain(&mut s.hydrate)).for_each(|s| s.resolve_in(folder));
+        settings
+            .source
+            .iter_mut()
+            .flat_map(|s| s.secrets.iter_mut().chain(&mut s.hydrate))
+            .for_each(|s| s.resolve_in(folder));
         Self::check(settings, Some(file))
     }
 

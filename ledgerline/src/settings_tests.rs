@@ -26,7 +26,10 @@ fn refused_settings_name_file_key_and_fix() {
         (with("rate_limit_per_second = 0"), vec!["`source[0].rate_limit_per_second`", "1 or more"]),
         (with("url = \"https://example.com\""), vec!["`source[0].url`", "does not sign the address"]),
         (with("certificates = \"x\""), vec!["`source[0].certificates`", "needs none"]),
-        (SOURCE.replace("stripe", "generic") + "hydrate = \"env:K\"\n", vec!["`source[0].hydrate`", "no [[hydrate]] rule"]),
+        (
+            SOURCE.replace("stripe", "generic") + "hydrate = \"env:K\"\n",
+            vec!["`source[0].hydrate`", "no [[hydrate]] rule"],
+        ),
         (with("hydrate = \"env:K\"\nhydrate_per_second = 0"), vec!["`source[0].hydrate_per_second`", "use 1 to"]),
         (with("secret = \"x\""), vec!["unknown field `secret`"]),
         ("providers = [\"absent.toml\"]".to_owned(), vec!["conf/absent.toml", "`providers`"]),

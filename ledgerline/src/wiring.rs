@@ -33,8 +33,8 @@ use crate::settings::Loaded;
 use crate::{housekeeping, telemetry};
 
 pub use ledgerline_adapters::SystemClock;
-pub use ledgerline_adapters::web::HttpsWeb;
 pub use ledgerline_adapters::embedded::SHARDS_MAX;
+pub use ledgerline_adapters::web::HttpsWeb;
 
 /// Opens state and archive for reading, beside a server or without one.
 pub async fn reader(data: &Path) -> Outcome<EmbeddedReader> {
@@ -60,14 +60,7 @@ impl Machine {
     pub async fn open(loaded: Loaded) -> Outcome<Self> {
         let secrets = Arc::new(SourceSecrets::read(&loaded)?);
         let data = Arc::new(Self::open_without_secrets(&loaded).await?);
-        Ok(Self {
-            data,
-            progress: Arc::default(),
-            archived: Arc::default(),
-            hydrated: Arc::default(),
-            loaded,
-            secrets,
-        })
+        Ok(Self { data, progress: Arc::default(), archived: Arc::default(), hydrated: Arc::default(), loaded, secrets })
     }
 
     /// Opens the data directory for work that needs no secrets.
@@ -133,15 +126,7 @@ impl Machine {
 
     /// The same with other limits.
     pub fn hydrator_with(&self, web: impl Web, settings: HydratorSettings) -> Option<Task> {
-        let mut sources = Vec::new();
-        for source in self.loaded.settings.source.iter().filter(|source| source.hydrate.is_some()) {
-            let provider = self.loaded.sources.provider(source.name.as_str())?.clone();
-            let per_second = NonZeroU32::new(source.hydrate_per_second)?;
-            sources.push(HydratedSource { name: source.name.clone(), provider, per_second });
-        }
-        if sources.is_empty() {
-            return None;
-        }
+        let sources = self.hydrated_sources()?;
         let parts = Parts {
             log: self.data.log.clone(),
             entities: self.data.store.clone(),
@@ -151,6 +136,19 @@ impl Machine {
         };
         let hydrated = self.hydrated.clone();
         Some(Task::spawn("hydrator", |stop| hydrator::run(parts, sources, settings, hydrated, stop)))
+    }
+
+    /// The sources that ask for it; `None` without any.
+    pub fn hydrated_sources(&self) -> Option<Vec<HydratedSource>> {
+        let asking = self.loaded.settings.source.iter().filter(|source| source.hydrate.is_some());
+        let sources: Vec<_> = asking
+            .filter_map(|source| {
+                let provider = self.loaded.sources.provider(source.name.as_str())?.clone();
+                let per_second = NonZeroU32::new(source.hydrate_per_second)?;
+                Some(HydratedSource { name: source.name.clone(), provider, per_second })
+            })
+            .collect();
+        (!sources.is_empty()).then_some(sources)
     }
 
     /// Lets the log forget what is archived and folded, and hydrated where a source asks for it. Only the archiver of this process says how

@@ -2,8 +2,8 @@
 
 use super::body::BodyPlan;
 use super::file::{
-    ClassName, EntityRule, FactRule, FamilyRule, HydrateRule, OrderTable, PROVIDER_FORMAT, ProviderFile, is_kind, is_reserved,
-    split_unit,
+    ClassName, EntityRule, FactRule, FamilyRule, HydrateRule, OrderTable, PROVIDER_FORMAT, ProviderFile, is_kind,
+    is_reserved, split_unit,
 };
 use super::place::{Rule, Written};
 use super::template::Address;

@@ -73,7 +73,8 @@ fn the_answer_is_an_event_of_its_own() {
     assert!(event.event.id.starts_with("tr_1~") && event.event.id.len() == 37, "{}", event.event.id);
     // Unchanged, it is the same event; changed, it is another one.
     assert_eq!(answered(&mollie, "id=tr_1", payment).event.id, event.event.id);
-    let refunded = payment.replace("\"metadata\"", "\"amountRefunded\":{\"value\":\"4.00\",\"currency\":\"EUR\"},\"metadata\"");
+    let refunded =
+        payment.replace("\"metadata\"", "\"amountRefunded\":{\"value\":\"4.00\",\"currency\":\"EUR\"},\"metadata\"");
     assert_ne!(answered(&mollie, "id=tr_1", &refunded).event.id, event.event.id);
     // It survives the log, is identified again from its body alone, and is never hydrated itself.
     let read = Envelope::decode(&event.encode().into()).unwrap();
@@ -107,10 +108,7 @@ fn mollie_payments_say_what_they_come_to() {
     let kinds = |payment: &str| -> Vec<_> { facts(payment).iter().map(|f| (f.kind, f.amount.unwrap_or(-1))).collect() };
     let ten = r#""amount":{"value":"10.00","currency":"EUR"}"#;
     assert_eq!(kinds(&format!(r#"{ten},"status":"open""#)), [(FactKind::Requested, 1000)]);
-    assert_eq!(
-        kinds(&format!(r#"{ten},"status":"expired""#)),
-        [(FactKind::Requested, 1000), (FactKind::Canceled, -1)]
-    );
+    assert_eq!(kinds(&format!(r#"{ten},"status":"expired""#)), [(FactKind::Requested, 1000), (FactKind::Canceled, -1)]);
     let all = format!(
         r#"{ten},"status":"paid","amountCaptured":{{"value":"8.00","currency":"EUR"}},
            "amountRefunded":{{"value":"3.00","currency":"EUR"}},"amountChargedBack":{{"value":"-5.00","currency":"EUR"}}"#
@@ -143,7 +141,8 @@ fn a_fetched_stripe_object_reads_like_a_snapshot() {
         kinds,
         [(FactKind::Requested, Some(500)), (FactKind::Authorized, Some(500)), (FactKind::Captured, Some(500))]
     );
-    let refund = r#"{"id":"re_1","object":"refund","payment_intent":"pi_1","amount":100,"currency":"eur","status":"failed"}"#;
+    let refund =
+        r#"{"id":"re_1","object":"refund","payment_intent":"pi_1","amount":100,"currency":"eur","status":"failed"}"#;
     let event = answered(&stripe, &thin, refund).event;
     assert_eq!((event.entity.as_str(), event.event_type.as_str()), ("src/payment/pi_1", "refund.fetched"));
     let meter = r#"{"id":"mtr_1","object":"billing.meter","status":"active"}"#;

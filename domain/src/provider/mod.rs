@@ -130,7 +130,10 @@ impl Provider {
     /// why the address cannot be made, in words without any of the body's content.
     pub fn fetch(&self, envelope: &Envelope) -> Option<Result<Fetch, String>> {
         let event = &envelope.event;
-        if self.hydrate.is_empty() || event.unreadable.is_some() || file::is_reserved(event.entity.kind()) || envelope.is_fetched()
+        if self.hydrate.is_empty()
+            || event.unreadable.is_some()
+            || file::is_reserved(event.entity.kind())
+            || envelope.is_fetched()
         {
             return None;
         }

@@ -28,7 +28,9 @@ pub async fn run(mut loaded: Loaded, args: &ServeArgs) -> Outcome {
             "serve without sources ({file}): key `source`: add a [[source]]; `ledgerline check --example` prints a start"
         )));
     }
-    for source in loaded.settings.source.iter().filter(|s| s.secrets.iter().chain(&s.hydrate).any(|secret| secret.is_literal())) {
+    for source in
+        loaded.settings.source.iter().filter(|s| s.secrets.iter().chain(&s.hydrate).any(|secret| secret.is_literal()))
+    {
         tracing::warn!(source = %source.name, "a secret stands in the settings file; move it to env:NAME or file:PATH");
     }
     telemetry::count();
