@@ -125,15 +125,7 @@ impl Machine {
 
     /// The same with other limits.
     pub fn hydrator_with(&self, web: impl Web, settings: HydratorSettings) -> Option<Task> {
-        let mut sources = Vec::new();
-        for source in self.loaded.settings.source.iter().filter(|source| source.hydrate.is_some()) {
-            let provider = self.loaded.sources.provider(source.name.as_str())?.clone();
-            let per_second = NonZeroU32::new(source.hydrate_per_second)?;
-            sources.push(HydratedSource { name: source.name.clone(), provider, per_second });
-        }
-        if sources.is_empty() {
-            return None;
-        }
+        let sources = self.hydrated_sources()?;
         let parts = Parts {
             log: self.data.log.clone(),
             entities: self.data.store.clone(),
@@ -143,6 +135,19 @@ impl Machine {
         };
         let hydrated = self.hydrated.clone();
         Some(Task::spawn("hydrator", |stop| hydrator::run(parts, sources, settings, hydrated, stop)))
+    }
+
+    /// The sources that ask for it; `None` without any.
+    pub fn hydrated_sources(&self) -> Option<Vec<HydratedSource>> {
+        let asking = self.loaded.settings.source.iter().filter(|source| source.hydrate.is_some());
+        let sources: Vec<_> = asking
+            .filter_map(|source| {
+                let provider = self.loaded.sources.provider(source.name.as_str())?.clone();
+                let per_second = NonZeroU32::new(source.hydrate_per_second)?;
+                Some(HydratedSource { name: source.name.clone(), provider, per_second })
+            })
+            .collect();
+        (!sources.is_empty()).then_some(sources)
     }
 
     /// Lets the log forget what is archived and folded, and hydrated where a source asks for it. Only the archiver of this process says how
