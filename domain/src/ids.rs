@@ -180,7 +180,13 @@ impl SequenceNumber {
 
     /// Position `number` of a log that counts in 64 bits, padded to 20 digits.
     pub fn from_u64(number: u64) -> Self {
-        Self(compact_str::format_compact!("{number:020}"))
+        let mut digits = [b'0'; 20];
+        let mut rest = number;
+        for digit in digits.iter_mut().rev() {
+            *digit += u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+        }
+        Self(CompactString::from_utf8(digits).unwrap_or_default())
     }
 
     /// The 64-bit number, where the log counts so.
