@@ -52,13 +52,18 @@ pub enum Fate {
 
 /// Applies `events`, in the log's order, to the record of `key`. Gives the new record (revision
 /// one higher when anything changed) and the fate of every event, place by place.
-pub fn apply(key: &EntityKey, record: Option<EntityRecord>, events: Vec<Incoming>) -> (EntityRecord, Vec<Fate>) {
+pub fn apply(
+    key: &EntityKey,
+    record: Option<EntityRecord>,
+    events: impl IntoIterator<Item = Incoming>,
+) -> (EntityRecord, Vec<Fate>) {
+    let events = events.into_iter();
     let mut record = record.unwrap_or_else(|| EntityRecord::empty(key.clone()));
     if record.entries.is_empty() {
         // Most histories are short and come at once: no room to spare in each of a million.
-        record.entries.reserve_exact(events.len());
+        record.entries.reserve_exact(events.size_hint().0);
     }
-    let fates: Vec<Fate> = events.into_iter().map(|event| take(&mut record, event)).collect();
+    let fates: Vec<Fate> = events.map(|event| take(&mut record, event)).collect();
     if fates.iter().any(|fate| *fate != Fate::Seen) {
         settle(&mut record);
         record.revision += 1;

@@ -183,11 +183,10 @@ impl SequenceNumber {
         let mut digits = [b'0'; 20];
         let mut rest = number;
         for digit in digits.iter_mut().rev() {
-            // Below 10.
-            *digit = b'0' + (rest % 10) as u8;
+            *digit += u8::try_from(rest % 10).unwrap_or_default();
             rest /= 10;
         }
-        Self(CompactString::from_utf8_lossy(&digits))
+        Self(CompactString::from_utf8(digits).unwrap_or_default())
     }
 
     /// The 64-bit number, where the log counts so.

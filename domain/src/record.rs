@@ -4,6 +4,8 @@
 //! form: a readable JSON text of the state, for people and queries, and a compact binary form of
 //! everything, for the program. The binary form carries a version.
 
+mod binary;
+
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +18,14 @@ use crate::payment::{Anomaly, Payment};
 use crate::time::UnixNanos;
 use crate::view::{CommonView, DocumentView, PaymentView};
 
+pub use binary::{key_of, same_but_for_revision};
+
 /// Version of the stored binary form.
 pub const RECORD_VERSION: u8 = 1;
+/// Room that most readable states need.
+const STATE_JSON_BYTES: usize = 640;
+/// Room that most entries need in the binary form.
+const ENTRY_BYTES: usize = 192;
 /// Binary forms longer than this are compressed.
 const COMPRESS_ABOVE_BYTES: usize = 4096;
 /// Version and whether what follows is compressed.
@@ -158,16 +166,15 @@ impl EntityRecord {
     pub fn state_json(&self) -> String {
         let anomalies = self.anomalies();
         let common = CommonView::of(self);
-        let text = match &self.state {
-            State::Payment(payment) => serde_json::to_string(&PaymentView::of(payment, &anomalies, common)),
-            State::Document(document) => serde_json::to_string(&DocumentView {
-                kind: self.key.kind(),
-                counts: &document.counts,
-                anomalies: &anomalies,
-                common,
-            }),
+        let mut text = Vec::with_capacity(STATE_JSON_BYTES);
+        let written = match &self.state {
+            State::Payment(payment) => serde_json::to_writer(&mut text, &PaymentView::of(payment, &anomalies, common)),
+            State::Document(document) => serde_json::to_writer(
+                &mut text,
+                &DocumentView { kind: self.key.kind(), counts: &document.counts, anomalies: &anomalies, common },
+            ),
         };
-        text.unwrap_or_else(|_| "{}".into())
+        written.ok().and_then(|()| String::from_utf8(text).ok()).unwrap_or_else(|| "{}".into())
     }
 
     /// The record without anything that depends on delivery: two histories of the same set of
@@ -187,15 +194,16 @@ impl EntityRecord {
 
     /// The stored form.
     pub fn encode(&self) -> Result<StoredRecord> {
-        Ok(StoredRecord { state_json: self.state_json(), binary: self.encode_binary(Vec::new())? })
+        let room = ENTRY_BYTES * (self.entries.len() + 2);
+        Ok(StoredRecord { state_json: self.state_json(), binary: self.encode_binary(Vec::with_capacity(room))? })
     }
 
     /// The binary form, in `buffer`, whose contents are dropped.
     pub fn encode_binary(&self, mut buffer: Vec<u8>) -> Result<Vec<u8>> {
         buffer.clear();
         buffer.extend_from_slice(&[RECORD_VERSION, 0]);
-        let mut binary =
-            postcard::to_extend(self, buffer).map_err(|e| Error::internal("write an entity record").because(e))?;
+        let mut binary = postcard::serialize_with_flavor(self, binary::Growing(buffer))
+            .map_err(|e| Error::internal("write an entity record").because(e))?;
         if binary.len() > COMPRESS_ABOVE_BYTES + HEADER_BYTES {
             let packed = zstd::bulk::compress(&binary[HEADER_BYTES..], 1)
                 .map_err(|e| Error::internal("compress an entity record").because(e))?;
@@ -225,21 +233,4 @@ impl EntityRecord {
         };
         if record.folded > record.entries.len() { Err(damaged()) } else { Ok(record) }
     }
-}
-
-/// Whether two binary forms are the same but for the revision, which counts writes and not events.
-/// Compressed ones are only the same when every byte is.
-pub fn same_but_for_revision(a: &[u8], b: &[u8]) -> bool {
-    a == b || around_revision(a).is_some_and(|a| Some(a) == around_revision(b))
-}
-
-/// What stands before and behind the revision, the second field of an uncompressed binary form.
-fn around_revision(binary: &[u8]) -> Option<(&[u8], &[u8])> {
-    let [RECORD_VERSION, 0, plain @ ..] = binary else { return None };
-    let (key, _) = postcard::take_from_bytes::<&[u8]>(plain).ok()?;
-    // The key is one of at most 256 bytes, behind its length.
-    let at = HEADER_BYTES + key.len() + if key.len() < 128 { 1 } else { 2 };
-    let (before, from_revision) = binary.split_at_checked(at)?;
-    let (_, behind) = postcard::take_from_bytes::<u64>(from_revision).ok()?;
-    Some((before, behind))
 }

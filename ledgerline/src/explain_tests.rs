@@ -30,7 +30,7 @@ fn record(provider: &str, bodies: &[String], gap: i64) -> EntityRecord {
             sequence: SequenceNumber::from_u64(n as u64),
         }
     });
-    let events = events.collect();
+    let events: Vec<_> = events.collect();
     apply(&key.unwrap(), None, events).0
 }
 

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Entities, Log, ReadLimit};
+use ledgerline_domain::ports::{Entities, Log, ReadLimit, Sequenced};
 use ledgerline_domain::provider::Sources;
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::{Error, ErrorKind, Result};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::cache::Cache;
@@ -141,6 +142,8 @@ pub async fn run<L: Log, E: Entities>(
     shutdown: watch::Receiver<bool>,
 ) -> Result<()> {
     let mut shards = JoinSet::new();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let turns = Arc::new(Semaphore::new(cores));
     for shard in log.shards() {
         let worker = Worker {
             log: log.clone(),
@@ -149,6 +152,7 @@ pub async fn run<L: Log, E: Entities>(
             cache: Cache::new(settings.cache_records),
             settings: settings.clone(),
             progress: progress.clone(),
+            turns: turns.clone(),
             shard,
         };
         shards.spawn(worker.run(shutdown.clone()));
@@ -166,6 +170,9 @@ struct Worker<L, E> {
     cache: Cache,
     settings: ApplySettings,
     progress: Arc<Progress>,
+    /// Computing goes in turns, one batch per core: shards that are behind stay side by side, so that
+    /// what one read of the log is still at hand for the next, and a batch stays in its core's cache.
+    turns: Arc<Semaphore>,
     shard: ShardId,
 }
 
@@ -174,6 +181,8 @@ impl<L: Log, E: Entities> Worker<L, E> {
         let mut pause = self.settings.backoff.0;
         let mut after = None;
         let mut started = false;
+        let mut behind = 0;
+        let turns = self.turns.clone();
         while !*shutdown.borrow() {
             let step = async {
                 if !started {
@@ -185,15 +194,22 @@ impl<L: Log, E: Entities> Worker<L, E> {
                     bytes_max: self.settings.batch_bytes_max,
                     wait: self.settings.wait,
                 };
+                // A read that finds something belongs to the turn; one that may wait does not.
+                let turn = if behind > 0 { Some(next_turn(&turns).await?) } else { None };
                 let read = tokio::select! {
                     read = self.log.read(&self.shard, after.as_ref(), limit) => read?,
                     _ = shutdown.changed() => return Ok(()),
                 };
+                behind = read.behind;
                 let counts = if read.records.is_empty() {
                     Counts::default()
                 } else {
                     let checkpoint = read.records.last().map(|r| r.sequence.clone());
-                    let counts = self.batch(read.records).await?;
+                    let turn = match turn {
+                        Some(turn) => turn,
+                        None => next_turn(&turns).await?,
+                    };
+                    let counts = self.batch(read.records, turn).await?;
                     after = checkpoint;
                     counts
                 };
@@ -221,15 +237,17 @@ impl<L: Log, E: Entities> Worker<L, E> {
         Ok(())
     }
 
-    /// Folds and commits one batch.
-    async fn batch(&mut self, records: Vec<ledgerline_domain::ports::Sequenced<bytes::Bytes>>) -> Result<Counts> {
+    /// Folds and commits one batch; the turn ends before the commit.
+    async fn batch(&mut self, records: Vec<Sequenced<Bytes>>, turn: SemaphorePermit<'_>) -> Result<Counts> {
         let records = Arc::new(records);
         let mut conflicts = 0;
+        let mut turn = Some(turn);
         loop {
             let (shard, sources, read) = (self.shard.clone(), self.sources.clone(), records.clone());
-            let batch = blocking(move || Batch::read(&shard, &read, &sources)).await?;
+            let batch = blocking(move || Batch::read(&shard, read, &sources)).await?;
             let loaded = self.load(&batch).await?;
             let (commit, counts) = blocking(move || batch.fold(loaded)).await?;
+            drop(turn.take());
             match self.entities.commit(commit).await {
                 Ok(committed) => {
                     committed.into_iter().for_each(|record| self.cache.put(record));
@@ -262,6 +280,10 @@ impl<L: Log, E: Entities> Worker<L, E> {
         }
         Ok(records)
     }
+}
+
+async fn next_turn(turns: &Semaphore) -> Result<SemaphorePermit<'_>> {
+    turns.acquire().await.map_err(|e| Error::internal("wait for a turn").because(e))
 }
 
 /// Runs computing work where it does not hold up the runtime's other tasks.

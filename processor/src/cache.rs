@@ -3,8 +3,9 @@
 //! Bounded: two generations of `capacity` records each; when the young one is full the old one is
 //! forgotten. A stale record does no harm: its revision no longer fits and the commit conflicts.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 
+use hashbrown::HashTable;
 use ledgerline_domain::ids::EntityKey;
 use ledgerline_domain::record::EntityRecord;
 
@@ -14,30 +15,45 @@ const ENTRIES_MAX: usize = 256;
 /// A bounded cache of records.
 pub struct Cache {
     capacity: usize,
-    young: HashMap<EntityKey, EntityRecord>,
-    old: HashMap<EntityKey, EntityRecord>,
+    /// Keys come from providers, so the hash is keyed at random.
+    hasher: foldhash::fast::RandomState,
+    young: HashTable<Kept>,
+    old: HashTable<Kept>,
+}
+
+/// A record and the hash of its key.
+struct Kept {
+    hash: u64,
+    record: EntityRecord,
 }
 
 impl Cache {
     /// A cache of at most `2 * capacity` records.
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, young: HashMap::new(), old: HashMap::new() }
+        Self { capacity, hasher: Default::default(), young: HashTable::new(), old: HashTable::new() }
     }
 
     /// Takes a record out.
     pub fn take(&mut self, key: &EntityKey) -> Option<EntityRecord> {
-        self.young.remove(key).or_else(|| self.old.remove(key))
+        let hash = self.hasher.hash_one(key.as_str());
+        let take = |kept: &mut HashTable<Kept>| {
+            let found = kept.find_entry(hash, |kept| kept.hash == hash && kept.record.key == *key);
+            found.ok().map(|found| found.remove().0.record)
+        };
+        take(&mut self.young).or_else(|| take(&mut self.old))
     }
 
-    /// Keeps the record that was committed.
+    /// Keeps the record that was committed; it was taken out before or never kept.
     pub fn put(&mut self, record: EntityRecord) {
         if self.capacity == 0 || record.entries.len() > ENTRIES_MAX {
             return;
         }
         if self.young.len() >= self.capacity {
-            self.old = std::mem::take(&mut self.young);
+            self.old.clear();
+            std::mem::swap(&mut self.old, &mut self.young);
         }
-        self.young.insert(record.key.clone(), record);
+        let hash = self.hasher.hash_one(record.key.as_str());
+        self.young.insert_unique(hash, Kept { hash, record }, |kept| kept.hash);
     }
 
     /// Forgets everything.

@@ -4,10 +4,11 @@
 //! and gives one [`Commit`]. The same input gives the same commit, so a batch can be read and tried
 //! again with fresher records.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hashbrown::HashTable;
 use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::fold::{self, Fate, Incoming};
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
@@ -40,18 +41,54 @@ pub struct Counts {
 pub struct Batch {
     shard: ShardId,
     checkpoint: SequenceNumber,
+    records: Arc<Vec<Sequenced<Bytes>>>,
     keys: Vec<EntityKey>,
-    groups: Vec<Vec<Event>>,
+    /// One per key.
+    groups: Vec<Group>,
+    /// In the log's order.
+    events: Vec<Event>,
     parked: Vec<Quarantined>,
     unidentified: u64,
 }
 
-/// One event of a group, with what the quarantine would need of it.
+/// The events of one entity: a chain through the batch's.
+struct Group {
+    first: usize,
+    last: usize,
+    events: usize,
+}
+
+/// One event, with what the quarantine would need of it.
 struct Event {
-    incoming: Incoming,
+    incoming: Option<Incoming>,
     reason: Option<String>,
     known: bool,
-    sequenced: (SequenceNumber, Bytes),
+    /// Its place among the batch's records.
+    record: usize,
+    /// The next event of its group.
+    next: usize,
+}
+
+/// Takes a group's events out, in the log's order.
+struct Chain<'a> {
+    events: &'a mut [Event],
+    next: usize,
+    left: usize,
+}
+
+impl Iterator for Chain<'_> {
+    type Item = Incoming;
+
+    fn next(&mut self) -> Option<Incoming> {
+        self.left = self.left.checked_sub(1)?;
+        let event = self.events.get_mut(self.next)?;
+        self.next = event.next;
+        event.incoming.take()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
 }
 
 impl Batch {
@@ -59,41 +96,57 @@ impl Batch {
     ///
     /// A record that is no envelope of this program cannot have been written by it: that is an
     /// [`Data`](ledgerline_domain::ErrorKind::Data) error, and the shard stops rather than skip it.
-    pub fn read(shard: &ShardId, records: &[Sequenced<Bytes>], sources: &Arc<Sources>) -> Result<Self> {
+    pub fn read(shard: &ShardId, records: Arc<Vec<Sequenced<Bytes>>>, sources: &Arc<Sources>) -> Result<Self> {
         let last = records.last().ok_or_else(|| Error::internal("read a batch: it is empty"))?;
         let mut batch = Self {
             shard: shard.clone(),
             checkpoint: last.sequence.clone(),
+            records: records.clone(),
             keys: Vec::new(),
             groups: Vec::new(),
+            events: Vec::with_capacity(records.len()),
             parked: Vec::new(),
             unidentified: 0,
         };
-        let mut places: HashMap<EntityKey, usize> = HashMap::with_capacity(records.len());
-        for record in records {
+        // Keys come from providers, so the hash is keyed at random.
+        let hasher = foldhash::fast::RandomState::default();
+        let mut places: HashTable<usize> = HashTable::new();
+        for (place, record) in records.iter().enumerate() {
             let envelope = Envelope::decode_without_evidence(&record.value)
                 .map_err(|e| Error::data(format!("read record {} of {shard}", record.sequence)).because(e))?;
             match interpret(sources, envelope, &record.sequence) {
                 Reading::Original => {}
                 Reading::Unreadable(reason) => {
                     batch.unidentified += 1;
-                    batch.parked.push(quarantined(shard, &record.sequence, reason, &record.value)?);
+                    batch.parked.push(quarantined(shard, record, reason)?);
                 }
                 Reading::Event(Interpreted { entity: key, incoming, reason, known }) => {
-                    let event =
-                        Event { incoming, reason, known, sequenced: (record.sequence.clone(), record.value.clone()) };
-                    match places.get(&key) {
-                        Some(at) => batch.groups[*at].push(event),
-                        None => {
-                            places.insert(key.clone(), batch.keys.len());
-                            batch.keys.push(key);
-                            batch.groups.push(vec![event]);
-                        }
+                    let hash = hasher.hash_one(key.as_str());
+                    let group = places.find(hash, |at| batch.keys[*at] == key).copied();
+                    let event = Event { incoming: Some(incoming), reason, known, record: place, next: 0 };
+                    batch.push(group, event);
+                    if group.is_none() {
+                        batch.keys.push(key);
+                        let keys = &batch.keys;
+                        places.insert_unique(hash, keys.len() - 1, |at| hasher.hash_one(keys[*at].as_str()));
                     }
                 }
             }
         }
         Ok(batch)
+    }
+
+    /// Adds an event to a group, or begins one.
+    fn push(&mut self, group: Option<usize>, event: Event) {
+        let at = self.events.len();
+        self.events.push(event);
+        match group.and_then(|group| self.groups.get_mut(group)) {
+            Some(group) => {
+                self.events[group.last].next = at;
+                (group.last, group.events) = (at, group.events + 1);
+            }
+            None => self.groups.push(Group { first: at, last: at, events: 1 }),
+        }
     }
 
     /// The entities whose records [`fold`](Self::fold) needs, in its order.
@@ -102,20 +155,22 @@ impl Batch {
     }
 
     /// Folds the batch onto `records` (one place per key) into one commit.
-    pub fn fold(self, records: Vec<Option<EntityRecord>>) -> Result<(Commit, Counts)> {
+    pub fn fold(mut self, records: Vec<Option<EntityRecord>>) -> Result<(Commit, Counts)> {
         if records.len() != self.keys.len() {
             return Err(Error::internal("fold a batch: the store gave another number of records than was asked for"));
         }
         let mut counts = Counts { unreadable: self.unidentified, ..Counts::default() };
         let mut writes = Vec::with_capacity(self.keys.len());
         let mut parked = self.parked;
-        for ((key, events), record) in self.keys.iter().zip(self.groups).zip(records) {
+        for ((key, group), record) in self.keys.iter().zip(self.groups).zip(records) {
             let expected_revision = record.as_ref().map_or(0, |r| r.revision);
-            let (events, origins): (Vec<_>, Vec<_>) =
-                events.into_iter().map(|event| (event.incoming, (event.reason, event.known, event.sequenced))).unzip();
-            let (record, fates) = fold::apply(key, record, events);
-            for ((reason, known, origin), fate) in origins.into_iter().zip(fates) {
-                counts.unknown += u64::from(!known && matches!(fate, Fate::Appended | Fate::Merged));
+            let chain = Chain { events: &mut self.events, next: group.first, left: group.events };
+            let (record, fates) = fold::apply(key, record, chain);
+            let mut at = group.first;
+            for fate in fates {
+                let event = &mut self.events[at];
+                at = event.next;
+                counts.unknown += u64::from(!event.known && matches!(fate, Fate::Appended | Fate::Merged));
                 let reason = match fate {
                     Fate::Appended => {
                         counts.appended += 1;
@@ -135,15 +190,14 @@ impl Batch {
                     }
                     Fate::Unreadable => {
                         counts.unreadable += 1;
-                        reason.unwrap_or_default()
+                        event.reason.take().unwrap_or_default()
                     }
                     Fate::Contradiction => {
                         counts.contradictions += 1;
                         "another event with this id and other facts was accepted before".to_owned()
                     }
                 };
-                let (sequence, envelope) = origin;
-                parked.push(quarantined(&self.shard, &sequence, reason, &envelope)?);
+                parked.push(quarantined(&self.shard, &self.records[event.record], reason)?);
             }
             if record.revision != expected_revision {
                 writes.push(EntityWrite { record, expected_revision });
@@ -153,17 +207,17 @@ impl Batch {
     }
 }
 
-fn quarantined(shard: &ShardId, sequence: &SequenceNumber, reason: String, bytes: &Bytes) -> Result<Quarantined> {
-    let envelope = Envelope::decode_without_evidence(bytes)?;
+fn quarantined(shard: &ShardId, record: &Sequenced<Bytes>, reason: String) -> Result<Quarantined> {
+    let envelope = Envelope::decode_without_evidence(&record.value)?;
     Ok(Quarantined {
-        id: format!("{shard}:{sequence}"),
+        id: format!("{shard}:{}", record.sequence),
         source: envelope.source_name()?,
         entity: envelope.event.entity.clone(),
         event_id: envelope.event.id.to_string(),
         reason,
         received_at: envelope.received_at,
         // A copy of its own: the batch's buffer must not live as long as the item.
-        envelope: Bytes::copy_from_slice(bytes),
+        envelope: Bytes::copy_from_slice(&record.value),
         released_at: None,
     })
 }

@@ -4,26 +4,53 @@
 //! Events of one entity mostly lie close together, so nearly every record is written once. A late
 //! event reads its record back.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 
+use hashbrown::HashTable;
 use ledgerline_domain::Result;
 use ledgerline_domain::fold::{Fate, Incoming, settle, take};
 use ledgerline_domain::ids::{EntityKey, ShardId};
 use ledgerline_domain::record::EntityRecord;
 
+use crate::cold::Cold;
+
 /// Records kept as they are; twice this at most.
 const WARM_MAX: usize = 512;
 
-/// Keys come from providers, so the hash is keyed at random.
-type Map<V> = HashMap<EntityKey, V, foldhash::fast::RandomState>;
-
 /// Records by key, each with the number of its shard.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Histories {
+    warm_max: usize,
     shards: Vec<ShardId>,
-    young: Map<(usize, EntityRecord)>,
-    old: Map<(usize, EntityRecord)>,
-    stored: Map<(usize, Box<[u8]>)>,
+    /// Keys come from providers, so the hash is keyed at random.
+    hasher: foldhash::fast::RandomState,
+    young: HashTable<Warm>,
+    old: HashTable<Warm>,
+    cold: Cold,
+    /// What a record is written into before it is known how long it is.
+    buffer: Vec<u8>,
+}
+
+/// A record as it is, and the hash of its key.
+#[derive(Debug)]
+struct Warm {
+    hash: u64,
+    shard: usize,
+    record: EntityRecord,
+}
+
+impl Default for Histories {
+    fn default() -> Self {
+        Self {
+            warm_max: WARM_MAX,
+            shards: Vec::new(),
+            hasher: foldhash::fast::RandomState::default(),
+            young: HashTable::new(),
+            old: HashTable::new(),
+            cold: Cold::default(),
+            buffer: Vec::new(),
+        }
+    }
 }
 
 impl Histories {
@@ -37,72 +64,74 @@ impl Histories {
 
     /// Takes an event of a shard into its entity's history.
     pub fn take(&mut self, shard: usize, key: EntityKey, event: Incoming) -> Result<Fate> {
-        if let Some((_, record)) = self.young.get_mut(&key) {
-            return Ok(take_and_fold(record, event));
+        let hash = self.hash(&key);
+        let same = |warm: &Warm| warm.hash == hash && warm.record.key == key;
+        if let Some(warm) = self.young.find_mut(hash, same) {
+            return Ok(take_and_fold(&mut warm.record, event));
         }
-        let (shard, mut record) = match self.old.remove(&key) {
-            Some(known) => known,
-            None => match self.stored.remove(&key) {
-                Some((shard, binary)) => (shard, EntityRecord::decode(&binary)?),
-                None => (shard, EntityRecord::empty(key.clone())),
+        let mut warm = match self.old.find_entry(hash, same) {
+            Ok(found) => found.remove().0,
+            Err(_) => match self.cold.remove(hash, key.as_str()) {
+                Some((shard, binary)) => Warm { hash, shard, record: EntityRecord::decode(&binary)? },
+                None => Warm { hash, shard, record: EntityRecord::empty(key) },
             },
         };
-        let fate = take_and_fold(&mut record, event);
-        if self.young.len() >= WARM_MAX {
-            self.store_old()?;
-            self.old = std::mem::take(&mut self.young);
+        let fate = take_and_fold(&mut warm.record, event);
+        if self.young.len() >= self.warm_max {
+            self.cool()?;
         }
-        self.young.insert(key, (shard, record));
+        self.young.insert_unique(hash, warm, |warm| warm.hash);
         Ok(fate)
     }
 
     /// Puts every record into its stored form. To be called after the last event.
     pub fn finish(&mut self) -> Result<()> {
-        self.store_old()?;
-        self.old = std::mem::take(&mut self.young);
-        self.store_old()
+        self.cool()?;
+        self.cool()
     }
 
-    fn store_old(&mut self) -> Result<()> {
-        let mut buffer = Vec::new();
-        for (key, (shard, mut record)) in self.old.drain() {
+    /// The old records become cold and the young ones old.
+    fn cool(&mut self) -> Result<()> {
+        for Warm { hash, shard, mut record } in self.old.drain() {
             settle(&mut record);
-            buffer = record.encode_binary(buffer)?;
-            self.stored.insert(key, (shard, buffer.as_slice().into()));
+            let binary = record.encode_binary(std::mem::take(&mut self.buffer))?;
+            self.cold.insert(hash, shard, record.key, binary.as_slice().into());
+            self.buffer = binary;
         }
+        std::mem::swap(&mut self.old, &mut self.young);
         Ok(())
+    }
+
+    fn hash(&self, key: &EntityKey) -> u64 {
+        self.hasher.hash_one(key.as_str())
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.young.len() + self.old.len() + self.stored.len()
+        self.young.len() + self.old.len() + self.cold.len()
     }
 
     /// One record, once finished.
     pub fn get(&self, key: &EntityKey) -> Option<Result<EntityRecord>> {
-        self.stored.get(key).map(|(_, binary)| EntityRecord::decode(binary))
+        self.cold.get(self.hash(key), key.as_str()).map(EntityRecord::decode)
     }
 
     /// Takes one record out, in its stored form and with its shard, once finished.
     pub fn remove(&mut self, key: &EntityKey) -> Option<(ShardId, Box<[u8]>)> {
-        let (shard, binary) = self.stored.remove(key)?;
+        let (shard, binary) = self.cold.remove(self.hash(key), key.as_str())?;
         Some((self.shards.get(shard)?.clone(), binary))
     }
 
     /// What is left, in the order of the keys, once finished.
     pub fn into_sorted(self) -> impl Iterator<Item = (ShardId, Result<EntityRecord>)> {
-        let Self { shards, stored, .. } = self;
-        let mut all: Vec<_> = stored.into_iter().collect();
-        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        all.into_iter()
-            .filter_map(move |(_, (shard, binary))| Some((shards.get(shard)?.clone(), EntityRecord::decode(&binary))))
+        let Self { shards, cold, .. } = self;
+        cold.into_sorted()
+            .filter_map(move |(shard, binary)| Some((shards.get(shard)?.clone(), EntityRecord::decode(&binary))))
     }
 
     /// The same without taking them out.
     pub fn sorted(&self) -> impl Iterator<Item = Result<EntityRecord>> {
-        let mut all: Vec<_> = self.stored.iter().collect();
-        all.sort_unstable_by_key(|(key, _)| *key);
-        all.into_iter().map(|(_, (_, binary))| EntityRecord::decode(binary))
+        self.cold.sorted().map(EntityRecord::decode)
     }
 }
 
@@ -116,3 +145,6 @@ fn take_and_fold(record: &mut EntityRecord, event: Incoming) -> Fate {
     }
     fate
 }
+
+#[cfg(test)]
+mod tests;

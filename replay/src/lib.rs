@@ -19,6 +19,7 @@ pub mod rebuild;
 pub mod report;
 pub mod verify;
 
+mod cold;
 mod compare;
 mod histories;
 mod walk;

@@ -5,7 +5,7 @@
 
 #![expect(clippy::panic, clippy::expect_used, reason = "a broken promise ends the test")]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId, SourceName};
 use ledgerline_domain::order::{OrderClass, OrderKey};
 use ledgerline_domain::ports::{
     Archive, Commit, Created, Entities, EntityFilter, EntityWrite, Log, LogRecord, Quarantine, Quarantined, ReadLimit,
+    Stored,
 };
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::time::UnixNanos;
@@ -323,6 +324,50 @@ pub async fn store_lists_by_filter<S: Entities>(store: &Arc<S>) {
     let held = EntityFilter { status: some("held"), ..EntityFilter::default() };
     assert_eq!(ok(store.list(&held, None, 100).await).len(), 12);
     assert_eq!(ok(store.list(&EntityFilter::default(), None, 0).await), []);
+}
+
+/// Pages of any size give every record once, as it is by now, in the form that reads back.
+pub async fn store_gives_all_records<S: Entities>(store: &Arc<S>) {
+    let all = async |size: usize| {
+        let mut found: Vec<Stored> = Vec::new();
+        let mut after = None;
+        loop {
+            let page = ok(store.stored(after.as_deref(), size).await);
+            assert!(page.records.len() <= size);
+            assert!(!page.records.is_empty() || page.next.is_none(), "an empty page is the last one");
+            found.extend(page.records);
+            after = page.next;
+            if after.is_none() {
+                return found;
+            }
+        }
+    };
+    assert_eq!(all(10).await, []);
+    // Made out of key order, and some changed later: neither moves or repeats a record.
+    let mut expected = HashMap::new();
+    for id in [5, 2, 9, 1, 7, 3, 8] {
+        let write = entity(&key("shop", "order", id), None, 1, "open");
+        ok(store.commit(commit(vec![write.clone()], 1)).await);
+        expected.insert(write.record.key.clone(), write.record);
+    }
+    for (id, at) in [(9, 2), (2, 2), (2, 3)] {
+        let key = key("shop", "order", id);
+        let write = entity(&key, expected.get(&key).cloned(), at, "paid");
+        ok(store.commit(commit(vec![write.clone()], 2)).await);
+        expected.insert(key, write.record);
+    }
+    for size in 1..=8 {
+        let found = all(size).await;
+        assert_eq!(found.len(), expected.len(), "pages of {size}");
+        for stored in &found {
+            let record = &expected[&stored.key];
+            assert_eq!(stored.revision, record.revision);
+            assert_eq!(stored.binary, ok(record.encode_binary(Vec::new())));
+            assert_eq!(ok(EntityRecord::decode(&stored.binary)), *record);
+        }
+        let keys: HashSet<_> = found.iter().map(|stored| &stored.key).collect();
+        assert_eq!(keys.len(), expected.len(), "each once");
+    }
 }
 
 /// Items are put once, paged by id, and released once.

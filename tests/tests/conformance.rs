@@ -47,6 +47,7 @@ conforms!(
     store_revisions_are_won_once,
     store_checkpoints_never_move_back,
     store_lists_by_filter,
+    store_gives_all_records,
     store_quarantines
 );
 conforms!(archive, MemoryArchive::new(), archive_creates_once, archive_lists_and_replaces);

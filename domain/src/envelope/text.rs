@@ -5,10 +5,12 @@
 //! [`Data`](crate::ErrorKind::Data) error. Members that it does not know are passed over.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use memchr::memmem;
 
 use super::{ENVELOPE_VERSION, Envelope, Identified, RequestPart, is_json_text};
 use crate::error::{Error, Result};
@@ -20,6 +22,7 @@ use crate::time::UnixNanos;
 const BEGINNING: &[u8] = b"{\"specversion\":\"1.0\"";
 /// What stands before the body.
 const DATA: &[u8] = b",\"data\":";
+static DATA_FINDER: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(DATA));
 
 impl Envelope {
     /// The CloudEvents JSON text.
@@ -80,7 +83,7 @@ impl Envelope {
         let wire = Wire::read(text)?;
         let version: u32 = wire
             .ledgerlineversion
-            .and_then(|v| std::str::from_utf8(v).ok()?.parse().ok())
+            .and_then(|version| version.raw.parse().ok())
             .ok_or_else(|| Error::data("read an envelope: no version"))?;
         if version > ENVELOPE_VERSION {
             return Err(Error::data(format!(
@@ -89,9 +92,9 @@ impl Envelope {
         }
         let body = match (wire.data, wire.data_base64) {
             (Some(data), None) => text.slice_ref(data),
-            (None, Some(coded)) => {
-                Bytes::from(BASE64.decode(coded).map_err(|e| Error::data("read an envelope's data_base64").because(e))?)
-            }
+            (None, Some(coded)) => Bytes::from(
+                BASE64.decode(coded.raw).map_err(|e| Error::data("read an envelope's data_base64").because(e))?,
+            ),
             _ => return Err(Error::data("read an envelope: it must have one of data and data_base64")),
         };
         let part = match (wire.requestdigest, wire.requestindex) {
@@ -129,53 +132,59 @@ impl Envelope {
 /// What stands between the quotes of each string, and the bytes of `data`.
 #[derive(Default)]
 struct Wire<'a> {
-    id: Option<&'a [u8]>,
-    event_type: Option<&'a [u8]>,
-    subject: Option<&'a [u8]>,
-    time: Option<&'a [u8]>,
-    ledgerlineversion: Option<&'a [u8]>,
-    receivedat: Option<&'a [u8]>,
-    orderclass: Option<&'a [u8]>,
-    ordervalue: Option<&'a [u8]>,
-    keyid: Option<&'a [u8]>,
-    signatureheaders: Option<&'a [u8]>,
-    requestdigest: Option<&'a [u8]>,
-    requestindex: Option<&'a [u8]>,
-    unreadable: Option<&'a [u8]>,
-    datacontenttype: Option<&'a [u8]>,
+    id: Option<Quoted<'a>>,
+    event_type: Option<Quoted<'a>>,
+    subject: Option<Quoted<'a>>,
+    time: Option<Quoted<'a>>,
+    ledgerlineversion: Option<Quoted<'a>>,
+    receivedat: Option<Quoted<'a>>,
+    orderclass: Option<Quoted<'a>>,
+    ordervalue: Option<Quoted<'a>>,
+    keyid: Option<Quoted<'a>>,
+    signatureheaders: Option<Quoted<'a>>,
+    requestdigest: Option<Quoted<'a>>,
+    requestindex: Option<Quoted<'a>>,
+    unreadable: Option<Quoted<'a>>,
+    datacontenttype: Option<Quoted<'a>>,
     data: Option<&'a [u8]>,
-    data_base64: Option<&'a [u8]>,
+    data_base64: Option<Quoted<'a>>,
 }
 
 impl<'a> Wire<'a> {
     fn read(text: &'a [u8]) -> Result<Self> {
         let not_written = || Error::data("read an envelope: it is not the JSON that was written");
         let mut wire = Self::default();
-        let mut rest = text.strip_prefix(BEGINNING).ok_or_else(not_written)?;
-        while rest != b"}" {
-            if let Some(data) = rest.strip_prefix(DATA) {
-                wire.data = Some(data.strip_suffix(b"}").filter(|d| !d.is_empty()).ok_or_else(not_written)?);
-                break;
+        let members = text.strip_prefix(BEGINNING).and_then(|rest| rest.strip_suffix(b"}")).ok_or_else(not_written)?;
+        // In a string a quote stands behind a backslash, so these bytes cannot be part of one.
+        let head = match DATA_FINDER.find(members) {
+            Some(at) => {
+                wire.data = members.get(at + DATA.len()..).filter(|data| !data.is_empty());
+                wire.data.ok_or_else(not_written)?;
+                &members[..at]
             }
-            let (name, after) = rest.strip_prefix(b",\"").and_then(to_quote).ok_or_else(not_written)?;
-            let (value, after) = after.strip_prefix(b":\"").and_then(to_quote).ok_or_else(not_written)?;
+            None => members,
+        };
+        let mut rest = simdutf8::basic::from_utf8(head).map_err(|e| not_written().because(e))?;
+        while !rest.is_empty() {
+            let (name, after) = rest.strip_prefix(",\"").and_then(to_quote).ok_or_else(not_written)?;
+            let (value, after) = after.strip_prefix(":\"").and_then(to_quote).ok_or_else(not_written)?;
             rest = after;
-            let place = match name {
-                b"id" => &mut wire.id,
-                b"type" => &mut wire.event_type,
-                b"subject" => &mut wire.subject,
-                b"time" => &mut wire.time,
-                b"ledgerlineversion" => &mut wire.ledgerlineversion,
-                b"receivedat" => &mut wire.receivedat,
-                b"orderclass" => &mut wire.orderclass,
-                b"ordervalue" => &mut wire.ordervalue,
-                b"keyid" => &mut wire.keyid,
-                b"signatureheaders" => &mut wire.signatureheaders,
-                b"requestdigest" => &mut wire.requestdigest,
-                b"requestindex" => &mut wire.requestindex,
-                b"unreadable" => &mut wire.unreadable,
-                b"datacontenttype" => &mut wire.datacontenttype,
-                b"data_base64" => &mut wire.data_base64,
+            let place = match name.raw {
+                "id" => &mut wire.id,
+                "type" => &mut wire.event_type,
+                "subject" => &mut wire.subject,
+                "time" => &mut wire.time,
+                "ledgerlineversion" => &mut wire.ledgerlineversion,
+                "receivedat" => &mut wire.receivedat,
+                "orderclass" => &mut wire.orderclass,
+                "ordervalue" => &mut wire.ordervalue,
+                "keyid" => &mut wire.keyid,
+                "signatureheaders" => &mut wire.signatureheaders,
+                "requestdigest" => &mut wire.requestdigest,
+                "requestindex" => &mut wire.requestindex,
+                "unreadable" => &mut wire.unreadable,
+                "datacontenttype" => &mut wire.datacontenttype,
+                "data_base64" => &mut wire.data_base64,
                 _ => continue,
             };
             if place.replace(value).is_some() {
@@ -186,30 +195,37 @@ impl<'a> Wire<'a> {
     }
 }
 
+/// What stands between the quotes of a JSON string.
+#[derive(Clone, Copy)]
+struct Quoted<'a> {
+    raw: &'a str,
+    has_escapes: bool,
+}
+
 /// The text up to the quote that ends a JSON string, and what follows the quote.
-fn to_quote(text: &[u8]) -> Option<(&[u8], &[u8])> {
+fn to_quote(text: &str) -> Option<(Quoted<'_>, &str)> {
     let mut from = 0;
     loop {
-        let at = from + memchr::memchr2(b'"', b'\\', text.get(from..)?)?;
-        if text.get(at) == Some(&b'"') {
-            return Some((text.get(..at)?, text.get(at + 1..)?));
+        let at = from + memchr::memchr2(b'"', b'\\', text.as_bytes().get(from..)?)?;
+        if text.as_bytes().get(at) == Some(&b'"') {
+            return Some((Quoted { raw: text.get(..at)?, has_escapes: from > 0 }, text.get(at + 1..)?));
         }
         from = at + 2;
     }
 }
 
-fn needed(value: Option<&[u8]>) -> Result<Cow<'_, str>> {
+fn needed(value: Option<Quoted<'_>>) -> Result<Cow<'_, str>> {
     string(value.ok_or_else(|| Error::data("read an envelope: an attribute that every envelope has is missing"))?)
 }
 
-/// The characters of a JSON string of which this stands between the quotes.
-fn string(raw: &[u8]) -> Result<Cow<'_, str>> {
-    let failed = || Error::data("read an envelope: a string in it is damaged");
-    let text = simdutf8::basic::from_utf8(raw).map_err(|_| failed())?;
-    if memchr::memchr(b'\\', raw).is_none() {
-        return Ok(Cow::Borrowed(text));
+/// The characters of a JSON string.
+fn string(quoted: Quoted<'_>) -> Result<Cow<'_, str>> {
+    if !quoted.has_escapes {
+        return Ok(Cow::Borrowed(quoted.raw));
     }
-    serde_json::from_str(&format!("\"{text}\"")).map(Cow::Owned).map_err(|e| failed().because(e))
+    serde_json::from_str(&format!("\"{}\"", quoted.raw))
+        .map(Cow::Owned)
+        .map_err(|e| Error::data("read an envelope: a string in it is damaged").because(e))
 }
 
 /// A member whose value needs no escapes.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use compact_str::{CompactString, ToCompactString};
+use compact_str::CompactString;
 
 use super::condition::Condition;
 use super::each::EachPlan;
@@ -75,7 +75,7 @@ impl FactPlan {
 
     pub(super) fn interpret(&self, body: &[u8]) -> Result<Meaning, String> {
         let found = self.pointers.find(body)?;
-        let status = first(&self.status, &found).filter(|s| s.len() <= STATUS_BYTES_MAX).map(|s| s.to_compact_string());
+        let status = first(&self.status, &found).filter(|s| s.len() <= STATUS_BYTES_MAX).map(CompactString::from);
         // Facts live as long as the entity's history does: no more room than they need.
         let stated = self.facts.iter().filter(|planned| planned.holds(&found));
         let mut facts = Vec::new();
@@ -145,7 +145,7 @@ impl PlannedFact {
             }
             None => self.status_default,
         };
-        let reference = reference.map(|r| r.to_compact_string());
+        let reference = reference.map(CompactString::from);
         Ok(Some(Fact { kind: self.kind, amount, currency, basis: self.basis, reference, status }))
     }
 

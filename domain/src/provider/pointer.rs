@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use smallvec::{SmallVec, smallvec};
 use sonic_rs::LazyValue;
 
 /// Deepest nesting of objects and arrays that is read; deeper bodies are refused before any parser
@@ -35,8 +36,12 @@ impl Node {
         if self.lengths & length_bit(name) == 0 {
             return None;
         }
+        // Most that have the length differ in the last byte already.
+        let last = name.as_bytes().last();
         let mut children = self.children.iter().enumerate();
-        children.find(|(_, (own, _))| own == name).map(|(at, (_, node))| (at, node))
+        children
+            .find(|(_, (own, _))| own.len() == name.len() && own.as_bytes().last() == last && own == name)
+            .map(|(at, (_, node))| (at, node))
     }
 }
 
@@ -47,7 +52,7 @@ fn length_bit(name: &str) -> u64 {
 
 /// What stands at each slot: JSON text as it is in the body, or nothing. A copy only of a string with
 /// escapes.
-pub(crate) type Found<'a> = Vec<Option<Cow<'a, str>>>;
+pub(crate) type Found<'a> = SmallVec<[Option<Cow<'a, str>>; 16]>;
 
 impl Pointers {
     /// Adds a pointer (checked before to be empty or to start with `/`) and gives its slot; the
@@ -77,7 +82,7 @@ impl Pointers {
 
     /// Finds all pointers in `body`. `Err` says in words why it is not JSON.
     pub(crate) fn find<'a>(&self, body: &'a [u8]) -> Result<Found<'a>, String> {
-        let mut found: Found<'a> = vec![None; self.texts.len()];
+        let mut found: Found<'a> = smallvec![None; self.texts.len()];
         let text = simdutf8::basic::from_utf8(body).map_err(|_| {
             let at = std::str::from_utf8(body).map_or_else(|e| e.valid_up_to(), str::len);
             format!("the body is not UTF-8 (byte {at})")
@@ -234,12 +239,17 @@ impl<'n> Visitor<'_> for ChildNamed<'n> {
     }
 }
 
+/// Without an early exit, which a short text is not worth.
+fn has_backslash(text: &str) -> bool {
+    text.bytes().fold(false, |any, byte| any | (byte == b'\\'))
+}
+
 /// A scalar's text: of a string its characters, of a number its digits as they stand, of a boolean
 /// `true` or `false`. Nothing for `null`, objects, arrays and empty strings.
 pub(crate) fn scalar<'f>(raw: Option<&'f Cow<'_, str>>) -> Option<Cow<'f, str>> {
     let raw = raw?.as_ref();
     let text = match raw.as_bytes().first()? {
-        b'"' if memchr::memchr(b'\\', raw.as_bytes()).is_none() => Cow::Borrowed(raw.get(1..raw.len() - 1)?),
+        b'"' if !has_backslash(raw) => Cow::Borrowed(raw.get(1..raw.len() - 1)?),
         b'"' => Cow::Owned(serde_json::from_str::<String>(raw).ok()?),
         b'{' | b'[' | b'n' => return None,
         _ => Cow::Borrowed(raw),

@@ -23,6 +23,7 @@ mod row_group;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod typed;
 mod writer;
 
 pub use info::{Link, Segment, SegmentInfo};

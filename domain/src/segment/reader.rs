@@ -6,7 +6,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::vec::IntoIter;
 
 use bytes::Bytes;
 use parquet::bloom_filter::Sbbf;
@@ -15,6 +14,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMe
 
 use super::checksum;
 use super::info::SegmentInfo;
+use super::plain::Unpacker;
 use super::row_group::{Cursor, places_of};
 use super::schema::{self, COLUMNS, ENTITY};
 use crate::envelope::Envelope;
@@ -22,8 +22,8 @@ use crate::error::{Error, Result};
 use crate::ids::{EntityKey, SequenceNumber};
 use crate::ports::Sequenced;
 
-/// Rows decoded at a time by a scan.
-const BATCH_ROWS: usize = 512;
+/// Rows that a scan decodes at a time.
+const STRIDE_ROWS: usize = 512;
 
 /// An opened segment. Cloning it is cheap.
 #[derive(Clone)]
@@ -73,7 +73,6 @@ impl SegmentReader {
             evidence,
             group: 0,
             cursor: None,
-            batch: Vec::new().into_iter(),
             before: self.info.start.clone(),
             given: 0,
             done: false,
@@ -105,11 +104,11 @@ impl SegmentReader {
                 if places.is_empty() {
                     continue;
                 }
-                let mut cursor = Cursor::open(&self.object, group, true)?;
+                let mut cursor = Cursor::open(&self.object, group, 1, true, Unpacker::default())?;
                 let mut at = 0;
                 for place in places {
                     cursor.skip(place - at)?;
-                    found.append(&mut cursor.read(1)?);
+                    found.push(cursor.row()?);
                     at = place + 1;
                 }
             }
@@ -146,39 +145,30 @@ pub struct Rows {
     evidence: bool,
     group: usize,
     cursor: Option<Cursor>,
-    batch: IntoIter<Sequenced<Envelope>>,
     before: Option<SequenceNumber>,
     given: u64,
     done: bool,
 }
 
 impl Rows {
-    /// Decodes the next rows; an empty answer is the end.
-    fn next_batch(&mut self) -> Result<Vec<Sequenced<Envelope>>> {
+    /// Decodes the next row; nothing at the end.
+    fn next_row(&mut self) -> Result<Option<Sequenced<Envelope>>> {
         loop {
-            let cursor = match &mut self.cursor {
-                Some(cursor) => cursor,
-                None => match self.segment.metadata.row_groups().get(self.group) {
-                    None => return Ok(Vec::new()),
-                    Some(group) => {
-                        self.group += 1;
-                        self.cursor.insert(Cursor::open(&self.segment.object, group, self.evidence)?)
-                    }
-                },
-            };
-            match cursor.left().min(BATCH_ROWS) {
-                0 => self.cursor = None,
-                rows => return cursor.read(rows),
+            match &mut self.cursor {
+                Some(cursor) if cursor.left() > 0 => return cursor.row().map(Some),
+                _ => {}
             }
+            let Some(group) = self.segment.metadata.row_groups().get(self.group) else { return Ok(None) };
+            self.group += 1;
+            let unpacker = self.cursor.take().map(Cursor::into_unpacker).unwrap_or_default();
+            self.cursor = Some(Cursor::open(&self.segment.object, group, STRIDE_ROWS, self.evidence, unpacker)?);
         }
     }
 
     fn advance(&mut self) -> Result<Option<Sequenced<Envelope>>> {
-        if self.batch.len() == 0 {
-            self.batch = fenced(|| self.next_batch())?.into_iter();
-        }
+        let next = fenced(|| self.next_row())?;
         let info = &self.segment.info;
-        let Some(row) = self.batch.next() else {
+        let Some(row) = next else {
             let whole = self.given == info.count && self.before.as_ref() == Some(&info.last);
             return if whole { Ok(None) } else { Err(unsound("it does not end where its footer says")) };
         };

@@ -29,9 +29,9 @@ use parquet::schema::types::{ColumnPath, Type, TypePtr};
 /// Rows per row group, at most: what a look-up reads of one column.
 pub(super) const GROUP_ROWS_MAX: usize = 8192;
 /// Raw bytes per row group, about: what a writer holds uncompressed.
-pub(super) const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(super) const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Raw bytes per page of the larger columns: what a look-up decompresses for one row.
-const PAGE_BYTES: usize = 128 * 1024;
+const PAGE_BYTES: usize = 512 * 1024;
 
 pub(super) const SEQUENCE: usize = 0;
 pub(super) const ARRIVED_AT: usize = 1;

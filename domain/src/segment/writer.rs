@@ -1,6 +1,6 @@
 //! Writes a segment: records in, one object out.
 //!
-//! Rows are held uncompressed up to one row group (some 4 MiB), then compressed into the object.
+//! Rows are held uncompressed up to one row group (some 8 MiB), then compressed into the object.
 //! The same records give the same bytes.
 
 use bytes::Bytes;

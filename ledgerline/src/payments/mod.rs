@@ -181,7 +181,7 @@ mod tests {
             }
         });
         let key = EntityKey::new(&source, "payment", &story.payment).unwrap();
-        apply(&key, None, incoming.collect()).0
+        apply(&key, None, incoming.collect::<Vec<_>>()).0
     }
 
     /// The truth is computed without the fold; here both meet.

@@ -20,7 +20,7 @@ use crate::embedded::files::file_error;
 /// Bytes of a piece.
 const PIECE_BYTES: usize = 1024 * 1024;
 /// Most pieces kept for other readers.
-const PIECES_MAX: usize = 8;
+const PIECES_MAX: usize = 12;
 
 /// The pieces that are kept, by first position of the segment and place in it.
 #[derive(Debug, Default)]
@@ -142,3 +142,6 @@ fn split(offset: u64) -> (u64, usize) {
     // The remainder is below a piece's size.
     (offset / bytes, usize::try_from(offset % bytes).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

@@ -245,6 +245,27 @@ async fn no_room_for_a_segment_is_not_the_end() {
 }
 
 #[tokio::test]
+async fn what_was_read_from_files_before_hides_nothing_that_is_appended_since() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nothing stays in memory, so every read goes through pieces that earlier reads left.
+    let log = open(dir.path(), 2, LogOptions { tail_bytes_max: 0, ..small() }).unwrap();
+    let mut expected: Vec<Vec<String>> = vec![Vec::new(); 2];
+    for n in 0..150 {
+        let text = format!("{n} {}", "x".repeat(n * 17 % 900));
+        let places = log.append(vec![record(n % 5, text.clone())]).await.unwrap();
+        let shard = log.index(&places[0].shard).unwrap();
+        expected[usize::from(shard)].push(text);
+        for (shard, expected) in (0..).zip(&expected) {
+            let limit = ReadLimit { records_max: 1 + n % 40, ..ALL };
+            let read = read_all(&log, shard, limit).await;
+            let texts: Vec<_> = read.iter().map(|(_, data)| std::str::from_utf8(data).unwrap()).collect();
+            assert_eq!(texts, *expected, "shard {shard} after {n}");
+        }
+    }
+    assert!(log.stats().segments > 1);
+}
+
+#[tokio::test]
 async fn a_lost_or_damaged_segment_shows() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path(), 1, LogOptions { tail_bytes_max: 0, ..small() }).unwrap();
