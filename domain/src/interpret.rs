@@ -7,6 +7,7 @@ use crate::provider::Sources;
 
 /// What a log record is for the fold.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every record is an event, and a box for each would cost more")]
 pub enum Reading {
     /// An event to fold.
     Event(Interpreted),

@@ -114,7 +114,10 @@ impl HydratePlan {
         let mut address = Address::writer();
         for piece in &self.url {
             let written = match piece {
-                Piece::Text(text) => Ok(address.text(text)),
+                Piece::Text(text) => {
+                    address.text(text);
+                    Ok(())
+                }
                 Piece::Value(slot) => value(*slot).ok_or(Address::ABSENT).and_then(|v| address.value(&v)),
                 Piece::Path(slot) => value(*slot).ok_or(Address::ABSENT).and_then(|v| address.path(&v)),
             };
