@@ -65,6 +65,31 @@ async fn i2_nothing_unverified_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_of_an_unknown_type_is_kept_counted_and_changes_no_money() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let stack = start(&dir, Settings::default()).await;
+    // `charge.*` is a payment's; no rule says more of the first, `*` alone fits the second.
+    let event = |id: &str, event_type: &str, object: &str| {
+        Bytes::from(format!(
+            r#"{{"id":"{id}","type":"{event_type}","created":{NOW},"data":{{"object":{{"object":"{object}","id":"x_1","amount":700,"currency":"eur"}}}}}}"#
+        ))
+    };
+    let events =
+        [event("evt_1", "charge.teleported", "charge"), event("evt_2", "wish.granted", "wish"), Bytes::from(body(0))];
+    for body in &events {
+        assert_eq!(stack.post("shop", &signed(body, NOW), body).await, 200);
+    }
+    stack.settle().await;
+    let counts = stack.progress.counts();
+    assert_eq!((counts.appended, counts.unknown), (3, 2));
+    let records = stack.records("shop").await;
+    let payment = records.iter().find(|r| r.key.id() == "x_1" && r.key.kind() == "payment").expect("kept");
+    assert_eq!((payment.entries.len(), payment.status()), (1, "pending"));
+    assert!(payment.anomalies().is_empty() && stack.quarantine().await.is_empty());
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i9_one_bad_event_stops_nobody() {
     let dir = tempfile::tempdir().expect("a directory");
     let settings = Settings::default();
