@@ -1,7 +1,7 @@
 //! Judges requests for the differential test: one JSON object a line on standard input, one verdict a
 //! line on standard output. `docs/differential.md` says what it is compared with.
 //!
-//! In: `{"id", "table" (the `[signature]` table), "url"?, "secrets", "headers": [[name, value]], "body",
+//! In: `{"id", "table" (of the signature), "url"?, "secrets", "headers": [[name, value]], "body",
 //! "now", "challenge"?}`. Out: `{"id", "verdict"}`, which is `valid`, a cause, `secret` for one that is
 //! refused, or the answer to a challenge.
 
