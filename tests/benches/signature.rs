@@ -4,26 +4,32 @@
 //! `cargo bench -p ledgerline-tests --bench signature`
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BASE64URL};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use ledgerline_domain::request::RawRequest;
-use ledgerline_domain::signature::{Scheme, SecretSet, sign_request, verify};
+use ledgerline_domain::signature::{
+    Certificate, Certificates, Lookup, NamedKeys, Scheme, SecretSet, TokenKeySet, sign_request, verify,
+};
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_tests::limits::median;
 use rsa::PrivateKey;
 use rsa::pkcs1v15::SigningKey;
 use rsa::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _};
 use rsa::signature::{SignatureEncoding as _, Signer as _};
+use rsa::traits::PublicKeyParts as _;
 use sha2::Sha256;
 
 const ROUNDS: usize = 15;
 /// Longer than a switch of the processor's clock, shorter than anybody's patience.
 const ROUND: Duration = Duration::from_millis(20);
 const BODY_BYTES: usize = 1024;
+/// When the certificate of the tests is valid.
+const KEYS_AT: i64 = 1_800_000_000;
 const HEX_KEY: &str = "DFB1EB5485895CFA84146406857104ABB4CBCABDC8AAF103A624C8F6A3EAAB00";
 const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const WHSK: &str = "whsk_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
@@ -88,6 +94,74 @@ fn main() {
         });
         println!("{name:36} {took:12.0} {:8.2}", took / bare);
     }
+    for (name, scheme, secrets, headers) in [paypal(&body), oidc()] {
+        let at = UnixNanos::from_seconds(KEYS_AT).expect("a time");
+        let raw = RawRequest { headers: &headers, body: &body, received_at: at };
+        assert!(verify(&scheme, &secrets, raw).is_ok(), "{name}");
+        let took = nanos(|| {
+            black_box(verify(black_box(&scheme), &secrets, black_box(raw)).is_ok());
+        });
+        println!("{name:36} {took:12.0} {:8.2}", took / bare);
+    }
+}
+
+/// A scheme whose keys come from elsewhere: its name, its table, the secrets with those keys, headers.
+type Outer = (&'static str, Scheme, SecretSet, Vec<(String, String)>);
+
+/// The one certificate that is at hand.
+struct One(Arc<Certificate>);
+
+impl Certificates for One {
+    fn certificate(&self, _: &str) -> Lookup<Certificate> {
+        Lookup::Found(self.0.clone())
+    }
+}
+
+fn key() -> PrivateKey {
+    PrivateKey::from_pkcs8_pem(include_str!("../../domain/src/signature/tests/rsa_for_tests.pem")).expect("a key")
+}
+
+fn rsa_of(message: &str) -> Vec<u8> {
+    SigningKey::<Sha256>::new(key()).sign(message.as_bytes()).to_vec()
+}
+
+fn paypal(body: &[u8]) -> Outer {
+    let pem = include_str!("../../domain/src/signature/tests/certificate_for_tests.pem");
+    let certificate = Arc::new(One(Arc::new(Certificate::from_pem(pem).expect("a certificate"))));
+    let scheme: Scheme = toml::from_str("scheme = 'paypal'\naccept_any_age = true").expect("a scheme");
+    let secrets = SecretSet::new(&scheme, ["WEBHOOK".into()]).expect("a secret");
+    let secrets = secrets.with_named_keys(NamedKeys::Certificates(certificate));
+    let (id, time) = ("69cd13f0-d67a-11e5-baa3-778b53f4ae55", "2027-01-15T08:00:00Z");
+    let signature = rsa_of(&format!("{id}|{time}|WEBHOOK|{}", crc32fast::hash(body)));
+    let headers = [
+        ("paypal-transmission-id", id.to_owned()),
+        ("paypal-transmission-time", time.to_owned()),
+        ("paypal-transmission-sig", BASE64.encode(signature)),
+        ("paypal-cert-url", "https://api.paypal.com/v1/notifications/certs/CERT-test".to_owned()),
+        ("paypal-auth-algo", "SHA256withRSA".to_owned()),
+    ];
+    let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    ("paypal, certificate at hand", scheme, secrets, headers)
+}
+
+fn oidc() -> Outer {
+    let table = "scheme = 'oidc'\nissuer = 'https://issuer.example.com'\naudience = 'us'";
+    let scheme: Scheme = toml::from_str(table).expect("a scheme");
+    let (n, e) = (key().n_bytes(), key().e_bytes());
+    let e: Vec<u8> = e.iter().copied().skip_while(|b| *b == 0).collect();
+    let keys = serde_json::json!({ "keys": [
+        { "kty": "RSA", "kid": "k", "alg": "RS256", "n": BASE64URL.encode(&n), "e": BASE64URL.encode(&e) }
+    ]});
+    let keys = TokenKeySet::from_jwks(keys.to_string().as_bytes()).expect("keys");
+    let secrets = SecretSet::new(&scheme, ["a random text that seals".into()]).expect("a secret");
+    let secrets = secrets.with_named_keys(NamedKeys::Tokens(Arc::new(keys)));
+    let head = serde_json::json!({ "alg": "RS256", "kid": "k", "typ": "JWT" });
+    let claims = serde_json::json!({
+        "iss": "https://issuer.example.com", "aud": "us", "sub": "42", "iat": KEYS_AT, "exp": KEYS_AT + 3600
+    });
+    let said = format!("{}.{}", BASE64URL.encode(head.to_string()), BASE64URL.encode(claims.to_string()));
+    let token = format!("{said}.{}", BASE64URL.encode(rsa_of(&said)));
+    ("oidc, RS256, keys at hand", scheme, secrets, vec![("authorization".to_owned(), format!("Bearer {token}"))])
 }
 
 /// Median nanoseconds of one call.
@@ -118,9 +192,7 @@ fn notification() -> Bytes {
 
 /// Headers, and the public key as a secret.
 fn rsa_signed(body: &[u8]) -> (Vec<(String, String)>, String) {
-    let key =
-        PrivateKey::from_pkcs8_pem(include_str!("../../domain/src/signature/tests/rsa_for_tests.pem")).expect("a key");
-    let public = BASE64.encode(key.to_public_key().to_public_key_der().expect("it can be written"));
-    let signature = SigningKey::<Sha256>::new(key).sign(body);
+    let public = BASE64.encode(key().to_public_key().to_public_key_der().expect("it can be written"));
+    let signature = SigningKey::<Sha256>::new(key()).sign(body);
     (vec![("x".to_owned(), BASE64.encode(signature.to_bytes()))], public)
 }

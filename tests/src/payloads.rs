@@ -18,6 +18,8 @@ const FOLDERS: &[(&str, &str)] = &[
     ("mollie", "mollie"),
     ("other/authorize-net", "authorize-net"),
     ("other/coinbase", "coinbase-commerce"),
+    // Of services that no file here reads: kept, with the reason.
+    ("other/form", "generic"),
     ("other/lemon-squeezy", "lemon-squeezy"),
     ("other/razorpay", "razorpay"),
     ("other/wise", "wise"),
