@@ -17,6 +17,8 @@ pub mod lookup;
 pub mod manifests;
 pub mod rebuild;
 pub mod report;
+pub mod runs;
+pub mod selector;
 pub mod verify;
 
 mod cold;
