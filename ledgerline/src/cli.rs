@@ -1,6 +1,7 @@
 //! The command line as data. What each command does is in [`crate::commands`].
 
 mod provider;
+mod replay;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +9,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use provider::ProviderCommand;
+pub use replay::{
+    AdjustmentsArgs, CloseArgs, ConsentArgs, ExportArgs, Format, RebuildArgs, RedriveArgs, RepairArgs, ReplayCommand,
+    SelectorArgs, SwitchArgs, TimeOf, VerifyArgs,
+};
 
 const EXIT_CODES: &str = "Exit codes:
   0  done, and everything that was checked holds
@@ -63,7 +68,7 @@ pub enum Command {
     /// Events that could not be read or that contradict an accepted one
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
-    /// Fold the archive again: prove the state, or see it as of a time
+    /// Fold the archive again: prove the state, rebuild or repair it, see it as of a time
     #[command(subcommand)]
     Replay(ReplayCommand),
     /// Check settings, providers and secrets before a start
@@ -259,51 +264,6 @@ A running server does the work; without one the command does it itself.")]
     },
 }
 
-/// `replay …`.
-#[derive(Debug, Subcommand)]
-pub enum ReplayCommand {
-    /// Fold the archive and compare with the live state, byte for byte; check the archive's chain
-    #[command(after_help = "Works beside a running server: what is not archived yet is counted, not compared.
-Exit code 3 when anything differs.")]
-    Verify {
-        /// Check every archived signature again with today's secrets
-        #[arg(long)]
-        signatures: bool,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Write the state as it was at a time, as known at a time
-    #[command(after_help = "Examples:
-  ledgerline replay export --as-of 2026-10-01T00:00:00Z --format csv > september.csv
-  ledgerline replay export --as-of 2026-10-01T00:00:00Z --known-at 2026-10-03T00:00:00Z    what the close saw
-  ledgerline replay export --as-of 2026-10-01T00:00:00Z --known-at 2026-10-03T00:00:00Z --adjustments
-                                                              what came in late for September")]
-    Export {
-        /// Only events that happened until then (RFC 3339)
-        #[arg(long, value_name = "TIME")]
-        as_of: Option<String>,
-        /// Only events that had been received by then (RFC 3339)
-        #[arg(long, value_name = "TIME")]
-        known_at: Option<String>,
-        /// Instead of the state: what differs between known-at and now for the same as-of
-        #[arg(long, requires = "known_at")]
-        adjustments: bool,
-        /// How to write it
-        #[arg(long, value_enum, default_value_t = Format::Jsonl)]
-        format: Format,
-    },
-}
-
-/// File formats of an export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// One JSON object a line
-    Jsonl,
-    /// Comma separated, one row per entity, amounts in minor units
-    Csv,
-}
-
 /// `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -418,7 +378,8 @@ mod tests {
             vec!["send", "--source", "s", "x", "--duplicate", "2"],
             vec!["serve", "--role", "cook"],
             vec!["list", "--limit", "0"],
-            vec!["replay", "export", "--adjustments"],
+            vec!["replay", "adjustments"],
+            vec!["replay", "rebuild", "--yes", "--dry-run"],
             vec!["demo", "--payments", "1"],
             vec!["nonsense"],
         ] {

@@ -6,6 +6,7 @@ pub mod certificates;
 pub mod cli;
 pub mod client;
 pub mod commands;
+pub mod consent;
 pub mod demo;
 pub mod examine;
 pub mod exit;
@@ -24,6 +25,7 @@ pub mod sender;
 pub mod settings;
 pub mod telemetry;
 pub mod timeline;
+pub mod times;
 pub mod wiring;
 pub mod words;
 

@@ -34,6 +34,7 @@ use crate::{housekeeping, telemetry};
 
 pub use ledgerline_adapters::embedded::SHARDS_MAX;
 pub use ledgerline_adapters::{HttpsWeb, SystemClock};
+pub use ledgerline_processor::archiver::STREAM_DEFAULT as STREAM;
 
 /// Opens state and archive for reading, beside a server or without one.
 pub async fn reader(data: &Path) -> Outcome<EmbeddedReader> {

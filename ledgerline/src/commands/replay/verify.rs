@@ -1,16 +1,12 @@
-//! `replay verify | export`: the archive folded again.
+//! `replay verify`: the state is what the archive folds to, or what is not.
 
 use std::time::Duration;
 
-use ledgerline_domain::time::UnixNanos;
-use ledgerline_domain::{Error, Result};
-use ledgerline_replay::chain::Progress;
-use ledgerline_replay::export::{Cut, Row, write_adjustments_csv, write_csv, write_jsonl};
-use ledgerline_replay::rebuild::rebuild;
 use ledgerline_replay::report::Report;
 
-use crate::cli::{Format, ReplayCommand};
-use crate::exit::{Exit, Failure, Outcome};
+use super::progress;
+use crate::cli::VerifyArgs;
+use crate::exit::{Exit, Outcome};
 use crate::output::{self, Output};
 use crate::secrets::SourceSecrets;
 use crate::settings::Loaded;
@@ -21,44 +17,15 @@ use crate::words;
 const LINES_MAX: usize = 20;
 
 /// Runs the command.
-pub async fn run(loaded: &Loaded, command: &ReplayCommand, out: &mut Output) -> Outcome {
-    match command {
-        ReplayCommand::Verify { signatures, json } => verify(loaded, *signatures, *json, out).await,
-        ReplayCommand::Export { as_of, known_at, adjustments, format } => {
-            let cut = Cut { as_of: time("--as-of", as_of)?, known_at: time("--known-at", known_at)? };
-            export(loaded, cut, *adjustments, *format, out).await
-        }
-    }
-}
-
-fn time(option: &str, text: &Option<String>) -> Outcome<Option<UnixNanos>> {
-    let parse = |text: &String| {
-        let fix = "write it as 2026-10-01T00:00:00Z";
-        UnixNanos::parse_rfc3339(text).map_err(|e| Failure::usage(format!("read {option}: {e}; {fix}")))
-    };
-    text.as_ref().map(parse).transpose()
-}
-
-/// What shows how far a pass over the archive is.
-fn progress(what: &str) -> (indicatif::ProgressBar, impl FnMut(Progress) + Send + use<>) {
-    let bar = output::bar(what, Some(0));
-    let shown = bar.clone();
-    let tell = move |now: Progress| {
-        shown.set_length(now.segments_total);
-        shown.set_position(now.segments);
-    };
-    (bar, tell)
-}
-
-async fn verify(loaded: &Loaded, signatures: bool, json: bool, out: &mut Output) -> Outcome {
+pub async fn run(loaded: &Loaded, args: &VerifyArgs, out: &mut Output) -> Outcome {
     let reader = wiring::reader(&loaded.settings.data).await?;
     let began = std::time::Instant::now();
-    let secrets = if signatures { Some(SourceSecrets::read(loaded)?) } else { None };
+    let secrets = if args.signatures { Some(SourceSecrets::read(loaded)?) } else { None };
     let (bar, mut tell) = progress("segments folded");
     let replay = Replay { loaded, secrets: secrets.as_ref(), shards: reader.format.log_shards };
     let report = replay.verify(&reader.archive, &reader.store, &mut tell).await?;
     bar.finish_and_clear();
-    if json {
+    if args.json {
         out.json_pretty(&report)?;
     } else {
         print(&report, began.elapsed(), out)?;
@@ -160,44 +127,4 @@ fn findings(out: &mut Output, what: &str, total: u64, lines: impl Iterator<Item 
         out.bullet("•", &format!("and {} more (see --json)", words::thousands(more)))?;
     }
     out.gap()
-}
-
-async fn export(loaded: &Loaded, cut: Cut, adjustments: bool, format: Format, out: &mut Output) -> Outcome {
-    let reader = wiring::reader(&loaded.settings.data).await?;
-    let (bar, mut tell) = progress("segments folded");
-    let replay = Replay { loaded, secrets: None, shards: reader.format.log_shards };
-    let rebuilt = rebuild(&*reader.archive, &replay.input(None), &mut tell).await?;
-    bar.finish_and_clear();
-    if !rebuilt.chain.is_clean() {
-        let first = rebuilt.chain.faults.first().map(|f| format!("{}: {}", f.key, f.words)).unwrap_or_default();
-        return Err(Failure::new(
-            Exit::Drift,
-            format!("export: the archive is not whole ({first}); `ledgerline replay verify` names every fault"),
-        ));
-    }
-    let mut failed = None;
-    let mut sink = std::io::BufWriter::new(out.sink());
-    let written = if adjustments {
-        let rows = until_error(rebuilt.adjustments(cut), &mut failed);
-        match format {
-            Format::Jsonl => write_jsonl(rows, &mut sink),
-            Format::Csv => write_adjustments_csv(rows, &mut sink),
-        }
-    } else {
-        let rows = until_error(rebuilt.at(cut), &mut failed).map(|record| Row::of(&record));
-        match format {
-            Format::Jsonl => write_jsonl(rows, &mut sink),
-            Format::Csv => write_csv(rows, &mut sink),
-        }
-    };
-    let written = written.and_then(|()| std::io::Write::flush(&mut sink));
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
-    written.map(|()| Exit::Ok).or_else(|error| output::ended(error).map(|()| Exit::Ok))
-}
-
-/// The items up to the first error, which is put aside.
-fn until_error<T>(items: impl Iterator<Item = Result<T>>, failed: &mut Option<Error>) -> impl Iterator<Item = T> {
-    items.map_while(|item| item.map_err(|error| *failed = Some(error)).ok())
 }

@@ -1,0 +1,104 @@
+//! `replay …`: everything that is read from the archive.
+
+mod adjustments;
+mod export;
+mod runs;
+mod verify;
+
+use std::io::Write;
+use std::path::Path;
+
+use ledgerline_domain::ids::EntityKey;
+use ledgerline_domain::{Error, Result};
+use ledgerline_replay::chain::Progress;
+use ledgerline_replay::rebuild::Rebuilt;
+use ledgerline_replay::selector::{Selector, TimeOf};
+
+use crate::cli::{self, ReplayCommand, SelectorArgs};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{self, Output};
+use crate::settings::Loaded;
+use crate::times;
+
+/// Runs the command.
+pub async fn run(loaded: &Loaded, command: &ReplayCommand, out: &mut Output) -> Outcome {
+    match command {
+        ReplayCommand::Verify(args) => verify::run(loaded, args, out).await,
+        ReplayCommand::Export(args) => export::run(loaded, args, out).await,
+        ReplayCommand::Adjustments(args) => adjustments::run(loaded, args, out).await,
+        ReplayCommand::Runs { limit, json } => runs::run(loaded, *limit, *json, out).await,
+        _ => Err(Failure::new(Exit::Refused, "run the command: it is being built")),
+    }
+}
+
+/// What shows how far a pass over the archive is.
+fn progress(what: &str) -> (indicatif::ProgressBar, impl FnMut(Progress) + Send + use<>) {
+    let bar = output::bar(what, Some(0));
+    let shown = bar.clone();
+    let tell = move |now: Progress| {
+        shown.set_length(now.segments_total);
+        shown.set_position(now.segments);
+    };
+    (bar, tell)
+}
+
+/// Refuses to go on from an archive that is not whole.
+fn check_whole(what: &str, rebuilt: &Rebuilt) -> Outcome<()> {
+    if rebuilt.chain.is_clean() {
+        return Ok(());
+    }
+    let first = rebuilt.chain.faults.first().map(|f| format!("{}: {}", f.key, f.words)).unwrap_or_default();
+    Err(Failure::new(
+        Exit::Drift,
+        format!("{what}: the archive is not whole ({first}); `ledgerline replay verify` names every fault"),
+    ))
+}
+
+/// Writes rows to `file`, else to the output. `write` gives an error of the sink, or of the rows.
+fn write_rows(
+    file: Option<&Path>,
+    out: &mut Output,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<Result<()>>,
+) -> Outcome<()> {
+    let failed = |e: std::io::Error| match file {
+        Some(file) => Err(Failure::failed(format!("write {}: {e}", file.display()))),
+        None => output::ended(e),
+    };
+    let made = match file {
+        Some(file) => std::fs::File::create(file).map(|f| Box::new(f) as Box<dyn Write + '_>),
+        None => Ok(Box::new(out.sink()) as Box<dyn Write + '_>),
+    };
+    let mut sink = match made {
+        Ok(sink) => std::io::BufWriter::new(sink),
+        Err(error) => return failed(error),
+    };
+    let written = write(&mut sink).and_then(|rows| sink.flush().map(|()| rows));
+    drop(sink);
+    match written {
+        Ok(rows) => Ok(rows?),
+        Err(error) => failed(error),
+    }
+}
+
+/// The items up to the first error, which is put aside.
+fn until_error<T>(items: impl Iterator<Item = Result<T>>, failed: &mut Option<Error>) -> impl Iterator<Item = T> {
+    items.map_while(|item| item.map_err(|error| *failed = Some(error)).ok())
+}
+
+/// What the arguments select; wrong ones are refused with code 2.
+#[expect(dead_code, reason = "the commands that select come next")]
+fn selector(args: &SelectorArgs) -> Outcome<Selector> {
+    let from = args.from.as_deref().map(|text| times::from("--from", text)).transpose()?;
+    let to = args.to.as_deref().map(|text| times::from("--to", text)).transpose()?;
+    if let (Some(a), Some(b)) = (from, to)
+        && a >= b
+    {
+        return Err(Failure::usage(format!("select events from {a} until before {b}: give --to a later time")));
+    }
+    let entities = args.entity.iter().map(|text| EntityKey::parse(text)).collect::<Result<_>>()?;
+    let by = match args.by {
+        cli::TimeOf::Arrival => TimeOf::Arrival,
+        cli::TimeOf::Occurred => TimeOf::Occurred,
+    };
+    Ok(Selector { from, to, by, sources: args.source.clone(), entities, types: args.event_type.clone() })
+}
