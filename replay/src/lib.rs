@@ -3,7 +3,7 @@
 //! The fold is a pure function of the set of verified events, and the archive holds that set. So
 //! replay is the live path with another source of events: [`verify`] folds the archive and compares
 //! with the live state (I8), [`export`] folds what was true at a time as known at a time, and
-//! [`chain`] checks that the archive is whole (I6).
+//! [`chain`] checks that the archive is whole (I6); [`check`] looks at every object in it.
 //!
 //! Memory: the entity records of the whole archive in their stored form, one segment, and no bodies
 //! beyond it.
@@ -12,6 +12,7 @@
 //! finding, named in the report.
 
 pub mod chain;
+pub mod check;
 pub mod export;
 pub mod lookup;
 pub mod manifests;
@@ -25,6 +26,7 @@ pub mod verify;
 mod cold;
 mod compare;
 mod histories;
+mod statements;
 mod walk;
 
 #[cfg(test)]
