@@ -44,12 +44,12 @@ async fn newer_data_is_refused_by_everybody() {
     drop(Embedded::open(dir.path(), small()).await.unwrap());
     let format = dir.path().join("format");
     let text = std::fs::read_to_string(&format).unwrap();
-    std::fs::write(&format, text.replace(":1,", ":2,")).unwrap();
+    std::fs::write(&format, text.replace(":2,", ":3,")).unwrap();
     for error in
         [Embedded::open(dir.path(), small()).await.unwrap_err(), EmbeddedReader::open(dir.path()).await.unwrap_err()]
     {
         assert_eq!(error.kind(), ErrorKind::Data);
-        assert!(error.to_string().contains("version 2"), "{error}");
+        assert!(error.to_string().contains("version 3"), "{error}");
     }
 }
 

@@ -16,7 +16,10 @@ use crate::time::UnixNanos;
 const HOUR: i64 = 1_795_525_200_000_000_000;
 
 fn place(after: Option<u64>) -> SegmentPlace {
-    let link = || Link { key: "segments/main/shard-0000/x".into(), sha256: "ab".repeat(32) };
+    let link = || Link {
+        key: "segments/stream=main/shard=shard-0000/hour=2026-11-24T12/0-origin.parquet".into(),
+        sha256: "ab".repeat(32),
+    };
     SegmentPlace {
         stream: "main".into(),
         shard: ShardId::numbered(0),
@@ -63,13 +66,16 @@ fn many(count: u64) -> Vec<Sequenced<Envelope>> {
 #[test]
 fn a_segment_says_what_it_is() {
     let segment = written(Some(4), &[record(7, "s/payment/a", b"{}"), record(9, "s/payment/b", b"\xff\x00")]);
-    assert_eq!(segment.info.key(), "segments/main/shard-0000/00000000000000000004.2026-11-24T13.parquet");
+    assert_eq!(
+        segment.info.key(),
+        "segments/stream=main/shard=shard-0000/hour=2026-11-24T13/00000000000000000004.parquet"
+    );
     let reader = SegmentReader::open(segment.bytes.clone()).unwrap();
     assert_eq!(reader.info(), &segment.info);
     assert_eq!(reader.info().count, 2);
     assert_eq!(segment.sha256, digest(&segment.bytes));
     let first = written(None, &[record(1, "s/payment/a", b"{}")]);
-    assert_eq!(first.info.key(), "segments/main/shard-0000/0-origin.2026-11-24T13.parquet");
+    assert_eq!(first.info.key(), "segments/stream=main/shard=shard-0000/hour=2026-11-24T13/0-origin.parquet");
     assert_eq!(SegmentReader::open(first.bytes).unwrap().info().predecessor, None);
 }
 
