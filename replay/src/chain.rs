@@ -130,7 +130,7 @@ pub async fn check<A: Archive>(archive: &A, stream: &str, on_progress: OnProgres
     while let Some(segment) = walk.next().await? {
         for row in segment.rows() {
             match row {
-                Ok(_) => walk.count_record(),
+                Ok(_) => walk.count_records(1),
                 Err(error) => walk.damaged(&segment.info().key(), &error),
             }
         }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::vec::IntoIter;
 
-use bytes::Bytes;
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
 use ledgerline_domain::ports::Archive;
 use ledgerline_domain::segment::keys::{self, SegmentKey};
-use ledgerline_domain::segment::{Manifest, SegmentReader, SegmentSummary, digest};
-use ledgerline_domain::{Error, ErrorKind, Result};
+use ledgerline_domain::segment::{Manifest, SegmentReader, SegmentSummary};
+use ledgerline_domain::{Error, Result};
 
 use crate::chain::{ChainReport, FaultKind, Progress, ShardChain};
+use crate::fetch::{Fetched, Found, Inspected, Opened};
 
 /// A pass over the archive.
 pub(crate) struct Walk<'a, A> {
@@ -64,40 +64,43 @@ impl<'a, A: Archive> Walk<'a, A> {
         })
     }
 
+    /// The keys of the next `count` segments, which the caller fetches, inspects and has
+    /// [accepted](Self::accept), in their order. None at the end.
+    pub(crate) fn next_keys(&mut self, count: usize) -> Vec<SegmentKey> {
+        self.keys.by_ref().take(count).collect()
+    }
+
     /// The next segment that can be read.
     pub(crate) async fn next(&mut self) -> Result<Option<SegmentReader>> {
         while let Some(key) = self.keys.next() {
-            self.progress.segments += 1;
-            let text = key.text();
-            let Some(object) = self.archive.get(&text).await? else {
-                self.report.note(FaultKind::Missing, text, "the archive lists it but does not have it");
-                continue;
-            };
-            if let Some(segment) = self.visit(text, &key, object)? {
+            let inspected = Fetched::get(self.archive, key).await?.inspect()?;
+            if let Some(segment) = self.accept(inspected) {
                 return Ok(Some(segment));
             }
         }
         Ok(None)
     }
 
-    /// Checks one object against its key and its predecessor.
-    fn visit(&mut self, text: String, key: &SegmentKey, object: Bytes) -> Result<Option<SegmentReader>> {
-        let (sha256, bytes) = (digest(&object), object.len() as u64);
-        let segment = match SegmentReader::open(object) {
-            Ok(segment) => Some(segment),
-            Err(error) if error.kind() == ErrorKind::Data => {
+    /// Takes note of one object: checks it against its key and its predecessor. Gives the segment if
+    /// it can be read.
+    pub(crate) fn accept(&mut self, inspected: Inspected) -> Option<SegmentReader> {
+        self.progress.segments += 1;
+        let Inspected { key, text, found } = inspected;
+        let Some(Found { sha256, bytes, segment }) = found else {
+            self.report.note(FaultKind::Missing, text, "the archive lists it but does not have it");
+            return None;
+        };
+        let segment = match segment {
+            Opened::Segment(segment) => Some(segment),
+            Opened::Misplaced(own) => {
+                self.report.note(FaultKind::Misplaced, &text, format!("the object under this key is {own}"));
+                None
+            }
+            Opened::Damaged(error) => {
                 self.damaged(&text, &error);
                 None
             }
-            Err(error) => return Err(error),
         };
-        let segment = segment.filter(|segment| {
-            let own = segment.info().key();
-            if own != text {
-                self.report.note(FaultKind::Misplaced, &text, format!("the object under this key is {own}"));
-            }
-            own == text
-        });
         let before = self.before.take().filter(|before| before.shard == key.shard);
         if let Some(segment) = &segment {
             self.link(&text, segment, before.as_ref());
@@ -106,8 +109,8 @@ impl<'a, A: Archive> Walk<'a, A> {
         let end = segment.as_ref().map(|segment| (sha256.clone(), segment.info().last.clone()));
         let summary = segment.as_ref().map(|segment| SegmentSummary::new(segment.info(), sha256, bytes));
         self.seen.insert(text.clone(), summary);
-        self.before = Some(Before { key: text, shard: key.shard.clone(), end });
-        Ok(segment)
+        self.before = Some(Before { key: text, shard: key.shard, end });
+        segment
     }
 
     /// Whether the segment continues the chain.
@@ -158,8 +161,8 @@ impl<'a, A: Archive> Walk<'a, A> {
         self.report.note(FaultKind::Damaged, key, format!("failed to {error}"));
     }
 
-    pub(crate) fn count_record(&mut self) {
-        self.progress.records += 1;
+    pub(crate) fn count_records(&mut self, count: u64) {
+        self.progress.records += count;
     }
 
     pub(crate) fn progress(&self) -> Progress {

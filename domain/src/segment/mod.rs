@@ -28,7 +28,7 @@ mod writer;
 
 pub use info::{Link, Segment, SegmentInfo};
 pub use manifest::{Head, Manifest, SegmentSummary, ShardManifest};
-pub use reader::{Rows, SegmentReader};
+pub use reader::{Rows, Scratch, SegmentReader};
 pub use writer::{SegmentPlace, SegmentWriter};
 
 use sha2::{Digest, Sha256};
