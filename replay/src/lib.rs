@@ -5,8 +5,8 @@
 //! with the live state (I8), [`export`] folds what was true at a time as known at a time, and
 //! [`chain`] checks that the archive is whole (I6); [`check`] looks at every object in it.
 //!
-//! Memory: the entity records of the whole archive in their stored form, one segment, and no bodies
-//! beyond it.
+//! Memory is bounded: entity records beyond [`rebuild::Limits`] go to temporary files, which this crate
+//! writes by itself ([ADR 15](../../docs/adr/0015-a-fold-of-more-than-fits-in-memory.md)). It uses threads of its own.
 //!
 //! Errors are those of the archive and the store; what is wrong *in* them is not an error but a
 //! finding, named in the report.
@@ -16,6 +16,7 @@ pub mod check;
 pub mod export;
 pub mod lookup;
 pub mod manifests;
+pub mod partition;
 pub mod rebuild;
 pub mod repair;
 pub mod report;
@@ -25,7 +26,13 @@ pub mod verify;
 
 mod cold;
 mod compare;
+mod crew;
+mod fetch;
 mod histories;
+mod pass;
+mod records;
+mod spill;
+mod spilled;
 mod statements;
 mod walk;
 

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
 use ledgerline_domain::ports::Archive;
 use ledgerline_domain::segment::keys::{self, SegmentKey};
-use ledgerline_domain::segment::{ByteRange, Diagnosis, SegmentReader, SegmentSummary, diagnose, digest};
-use ledgerline_domain::{Error, ErrorKind, Result};
+use ledgerline_domain::segment::{ByteRange, Diagnosis, SegmentReader, SegmentSummary, diagnose};
+use ledgerline_domain::{Error, Result};
 
 use crate::chain::{ChainReport, FaultKind, OnProgress, Progress, ShardChain};
+use crate::fetch::{Fetched, Found, Inspected, Opened};
 use crate::statements::Statements;
 
 /// A pass over the archive.
@@ -65,16 +66,17 @@ impl<'a, A: Archive> Walk<'a, A> {
         })
     }
 
+    /// The keys of the next `count` segments, which the caller fetches, inspects and has
+    /// [accepted](Self::accept), in their order. None at the end.
+    pub(crate) fn next_keys(&mut self, count: usize) -> Vec<SegmentKey> {
+        self.keys.by_ref().take(count).collect()
+    }
+
     /// The next segment that can be read.
     pub(crate) async fn next(&mut self) -> Result<Option<SegmentReader>> {
         while let Some(key) = self.keys.next() {
-            self.progress.segments += 1;
-            let text = key.text();
-            let Some(object) = self.archive.get(&text).await? else {
-                self.report.note(FaultKind::Missing, text, "the archive lists it but does not have it");
-                continue;
-            };
-            if let Some(segment) = self.visit(text, &key, object)? {
+            let inspected = Fetched::get(self.archive, key).await?.inspect()?;
+            if let Some(segment) = self.accept(inspected) {
                 return Ok(Some(segment));
             }
         }
@@ -86,7 +88,7 @@ impl<'a, A: Archive> Walk<'a, A> {
         while let Some(segment) = self.next().await? {
             for row in segment.rows() {
                 match row {
-                    Ok(_) => self.count_record(),
+                    Ok(_) => self.count_records(1),
                     Err(error) => self.damaged(&segment.info().key(), &error),
                 }
             }
@@ -95,23 +97,28 @@ impl<'a, A: Archive> Walk<'a, A> {
         Ok(())
     }
 
-    /// Checks one object against its key and its predecessor.
-    fn visit(&mut self, text: String, key: &SegmentKey, object: Bytes) -> Result<Option<SegmentReader>> {
-        let (sha256, bytes) = (digest(&object), object.len() as u64);
-        let segment = match SegmentReader::open(object.clone()) {
-            Ok(segment) => Some(segment),
-            Err(error) if error.kind() == ErrorKind::Data => {
+    /// Takes note of one object: checks it against its key and its predecessor. Gives the segment if
+    /// it can be read.
+    pub(crate) fn accept(&mut self, inspected: Inspected) -> Option<SegmentReader> {
+        self.progress.segments += 1;
+        let Inspected { key, text, found } = inspected;
+        let Some(Found { sha256, bytes, segment }) = found else {
+            self.report.note(FaultKind::Missing, text, "the archive lists it but does not have it");
+            return None;
+        };
+        let segment = match segment {
+            Opened::Segment(segment) => Some(segment),
+            Opened::Misplaced(own) => {
+                // It is not a link of the chain here, whatever it is elsewhere.
+                self.report.note(FaultKind::Misplaced, &text, format!("the object under this key is {own}"));
+                self.seen.insert(text, None);
+                return None;
+            }
+            Opened::Damaged(object) => {
                 note_damage(&mut self.report, &text, &object, self.sizes.get(&text).copied());
                 None
             }
-            Err(error) => return Err(error),
         };
-        if let Some(own) = segment.as_ref().map(|segment| segment.info().key()).filter(|own| *own != text) {
-            // It is not a link of the chain here, whatever it is elsewhere.
-            self.report.note(FaultKind::Misplaced, &text, format!("the object under this key is {own}"));
-            self.seen.insert(text, None);
-            return Ok(None);
-        }
         let before = self.before.take().filter(|before| before.shard == key.shard);
         if let Some(segment) = &segment {
             self.link(&text, segment, before.as_ref());
@@ -120,8 +127,8 @@ impl<'a, A: Archive> Walk<'a, A> {
         let end = segment.as_ref().map(|segment| (sha256.clone(), segment.info().last.clone()));
         let summary = segment.as_ref().map(|segment| SegmentSummary::new(segment.info(), sha256, bytes));
         self.seen.insert(text.clone(), summary);
-        self.before = Some(Before { key: text, shard: key.shard.clone(), end });
-        Ok(segment)
+        self.before = Some(Before { key: text, shard: key.shard, end });
+        segment
     }
 
     /// Whether the segment continues the chain.
@@ -172,8 +179,8 @@ impl<'a, A: Archive> Walk<'a, A> {
         self.report.note(FaultKind::Damaged, key, format!("failed to {error}"));
     }
 
-    pub(crate) fn count_record(&mut self) {
-        self.progress.records += 1;
+    pub(crate) fn count_records(&mut self, count: u64) {
+        self.progress.records += count;
     }
 
     pub(crate) fn progress(&self) -> Progress {
