@@ -1,7 +1,7 @@
 //! The file `format`: which version a data directory has, and what was fixed when it was made.
 //!
 //! JSON, one object. A version above [`DATA_VERSION`] is refused; so is a directory that holds data
-//! and no such file. The number of shards decides where an entity's records lie and so cannot change.
+//! and no such file. An older one is brought up to date by the process that serves it. The number of shards decides where an entity's records lie and so cannot change.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::files::{file_error, replace_file};
 
 /// Version of the data directory that this program writes.
-pub const DATA_VERSION: u32 = 1;
+pub const DATA_VERSION: u32 = 2;
 /// Shards of a new log when the settings say nothing.
 pub const SHARDS_DEFAULT: u32 = 4;
 /// Most shards of a log: their counters fit into a segment's header.
@@ -79,7 +79,7 @@ impl Format {
                 _ => Ok(format),
             };
         }
-        for part in ["log", "state.db", "archive"] {
+        for part in ["log", "state.db", "control.db", "state", "archive"] {
             if dir.join(part).exists() {
                 return Err(Error::data(format!(
                     "use the data directory {}: it holds {part} and no file named format; restore that file, or use \
@@ -93,11 +93,36 @@ impl Format {
             return Err(Error::invalid(format!("make a log of {log_shards} shards: use 1 to {SHARDS_MAX}")));
         }
         let format = Self { version: DATA_VERSION, log_shards };
-        let mut text =
-            serde_json::to_string(&format).map_err(|e| Error::internal("write the format file").because(e))?;
-        text.push('\n');
-        replace_file(&dir.join("format"), &dir.join("format.tmp"), text.as_bytes())?;
+        format.write(dir)?;
         Ok(format)
+    }
+
+    fn write(&self, dir: &Path) -> Result<()> {
+        let mut text = serde_json::to_string(self).map_err(|e| Error::internal("write the format file").because(e))?;
+        text.push('\n');
+        replace_file(&dir.join("format"), &dir.join("format.tmp"), text.as_bytes())
+    }
+
+    /// Notes that the directory has the newest version; everything in it must have.
+    pub(crate) fn bring_up_to_date(self, dir: &Path) -> Result<Self> {
+        let format = Self { version: DATA_VERSION, ..self };
+        if self.version < DATA_VERSION {
+            format.write(dir)?;
+        }
+        Ok(format)
+    }
+
+    /// Refuses a directory of an older version, for readers.
+    pub(crate) fn check_up_to_date(&self, dir: &Path) -> Result<()> {
+        if self.version == DATA_VERSION {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "read the data directory {}: its format is version {} and this program reads version {DATA_VERSION}; \
+             start `ledgerline serve` with it once, which brings it up to date",
+            dir.display(),
+            self.version
+        )))
     }
 }
 
@@ -119,10 +144,10 @@ mod tests {
     #[test]
     fn newer_data_is_refused_whatever_else_it_says() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("format"), r#"{"ledgerline_data": 2, "new": []}"#).unwrap();
+        fs::write(dir.path().join("format"), r#"{"ledgerline_data": 3, "new": []}"#).unwrap();
         let error = Format::read_or_create(dir.path(), None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Data);
-        assert!(error.to_string().contains("version 2"), "{error}");
+        assert!(error.to_string().contains("version 3"), "{error}");
         assert!(error.to_string().contains("use the newer program"), "{error}");
     }
 

@@ -108,7 +108,7 @@ async fn a_durable_checkpoint_survives_without_a_checkpointed_database() {
 async fn newer_tables_and_other_programs_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    sql(dir.path(), "PRAGMA user_version = 2");
+    sql(dir.path(), "PRAGMA user_version = 3");
     for error in [
         EmbeddedStore::open(&dir.path().join("state.db"), None).unwrap_err(),
         EmbeddedStore::open_read_only(&dir.path().join("state.db")).unwrap_err(),
@@ -116,7 +116,7 @@ async fn newer_tables_and_other_programs_are_refused() {
         assert_eq!(error.kind(), ErrorKind::Data);
         assert!(error.to_string().contains("use the newer program"), "{error}");
     }
-    sql(dir.path(), "PRAGMA user_version = 1; PRAGMA application_id = 5");
+    sql(dir.path(), "PRAGMA user_version = 2; PRAGMA application_id = 5");
     let error = EmbeddedStore::open(&dir.path().join("state.db"), None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Data);
 
@@ -154,32 +154,6 @@ async fn rare_and_common_statuses_give_the_same_pages() {
     assert_eq!(ids("rare", Some(8000), 3).await, ["o_008003", "o_009003", "o_010003"]);
     assert_eq!(ids("common", Some(8001), 3).await, ["o_008002", "o_008004", "o_008005"]);
     assert_eq!(ids("other", None, 3).await, Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn a_command_line_asks_and_the_server_answers() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    let mut commit = batch(Vec::new(), 1);
-    commit.parked = vec![parked("shard-0000:1"), parked("shard-0000:2")];
-    store.commit(commit).await.unwrap();
-    let beside = EmbeddedStore::open_read_only(&dir.path().join("state.db")).unwrap();
-    assert_eq!(beside.request_release("shard-0000:7").await.unwrap_err().kind(), ErrorKind::Invalid);
-    let first = beside.request_release("shard-0000:1").await.unwrap();
-    let second = beside.request_release("shard-0000:2").await.unwrap();
-    assert_eq!(beside.request_release("shard-0000:1").await.unwrap(), first, "it waits already");
-    let pending: Vec<_> =
-        store.pending_releases().await.unwrap().into_iter().map(|r| (r.id, r.quarantine_id)).collect();
-    assert_eq!(pending, [(first, "shard-0000:1".to_owned()), (second, "shard-0000:2".to_owned())]);
-    assert_eq!(beside.release_outcome(first).await.unwrap(), None);
-    store.finish_release(first, "released").await.unwrap();
-    store.finish_release(first, "again").await.unwrap();
-    assert_eq!(beside.release_outcome(first).await.unwrap().as_deref(), Some("released"));
-    assert_eq!(store.pending_releases().await.unwrap().len(), 1);
-    assert!(store.mark_released("shard-0000:2", AT).await.unwrap());
-    store.finish_release(second, "released").await.unwrap();
-    let error = beside.request_release("shard-0000:2").await.unwrap_err();
-    assert!(error.to_string().contains("released before"), "{error}");
 }
 
 #[tokio::test]
