@@ -180,7 +180,8 @@ impl TestArchive {
 
     pub fn segments(&self, shard: u32) -> Vec<String> {
         let prefix = keys::segments_of_shard(STREAM, &ShardId::numbered(shard));
-        self.0.lock().unwrap().keys().filter(|key| key.starts_with(&prefix)).cloned().collect()
+        let listed = self.0.lock().unwrap().keys().filter(|key| key.starts_with(&prefix)).cloned().collect();
+        keys::chain_order(listed).0.iter().map(keys::SegmentKey::text).collect()
     }
 }
 

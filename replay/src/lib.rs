@@ -16,6 +16,7 @@ pub mod export;
 pub mod lookup;
 pub mod manifests;
 pub mod rebuild;
+pub mod repair;
 pub mod report;
 pub mod runs;
 pub mod selector;

@@ -97,7 +97,7 @@ impl Report {
 
     pub(crate) fn note_drift(&mut self, drift: Drift) {
         self.drift_total += 1;
-        self.add_money(&drift.money);
+        add_money(&mut self.money, &drift.money);
         if self.drift.len() < NAMED_MAX {
             self.drift.push(drift);
         }
@@ -105,7 +105,7 @@ impl Report {
 
     pub(crate) fn note_missing_in_live(&mut self, entity: EntityKey, money: &[MoneyDifference]) {
         self.missing_in_live_total += 1;
-        self.add_money(money);
+        add_money(&mut self.money, money);
         if self.missing_in_live.len() < NAMED_MAX {
             self.missing_in_live.push(entity);
         }
@@ -113,22 +113,9 @@ impl Report {
 
     pub(crate) fn note_missing_in_archive(&mut self, entity: EntityKey, money: &[MoneyDifference]) {
         self.missing_in_archive_total += 1;
-        self.add_money(money);
+        add_money(&mut self.money, money);
         if self.missing_in_archive.len() < NAMED_MAX {
             self.missing_in_archive.push(entity);
-        }
-    }
-
-    fn add_money(&mut self, differences: &[MoneyDifference]) {
-        for new in differences {
-            match self.money.iter_mut().find(|m| m.currency == new.currency && m.figure == new.figure) {
-                Some(sum) => {
-                    sum.live += new.live;
-                    sum.archive += new.archive;
-                    sum.difference += new.difference;
-                }
-                None => self.money.push(new.clone()),
-            }
         }
     }
 
@@ -142,3 +129,17 @@ impl Report {
 
 /// Figures of a payment by name, in minor units, with their currency; empty for a document.
 pub(crate) type Figures = BTreeMap<&'static str, i128>;
+
+/// Adds differences to the sums by currency and figure.
+pub(crate) fn add_money(sums: &mut Vec<MoneyDifference>, differences: &[MoneyDifference]) {
+    for new in differences {
+        match sums.iter_mut().find(|m| m.currency == new.currency && m.figure == new.figure) {
+            Some(sum) => {
+                sum.live += new.live;
+                sum.archive += new.archive;
+                sum.difference += new.difference;
+            }
+            None => sums.push(new.clone()),
+        }
+    }
+}

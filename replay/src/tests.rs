@@ -214,11 +214,11 @@ fn swapped_stray_and_overlapping_segments_are_named() {
 
     let (archive, coarse) = (TestArchive::of(&log(&events()), 5), TestArchive::of(&log(&events()), 7));
     archive.put(&segments[0], coarse.object(&segments[0]));
-    archive.put("segments/main/shard-0000/readme.txt", "x".into());
+    archive.put("segments/stream=main/shard=shard-0000/readme.txt", "x".into());
     let chain = checked(&archive);
     let expected = [
+        (FaultKind::Stray, "segments/stream=main/shard=shard-0000/readme.txt"),
         (FaultKind::Overlap, segments[1].as_str()),
-        (FaultKind::Stray, "segments/main/shard-0000/readme.txt"),
         (FaultKind::Changed, segments[0].as_str()),
     ];
     assert_eq!(kinds(&chain), expected);

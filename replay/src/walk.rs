@@ -16,7 +16,7 @@ use crate::chain::{ChainReport, FaultKind, Progress, ShardChain};
 pub(crate) struct Walk<'a, A> {
     archive: &'a A,
     stream: String,
-    keys: IntoIter<String>,
+    keys: IntoIter<SegmentKey>,
     before: Option<Before>,
     /// By key, what was found there: the summary of a sound segment, or nothing.
     seen: BTreeMap<String, Option<SegmentSummary>>,
@@ -47,7 +47,10 @@ impl<'a, A: Archive> Walk<'a, A> {
                 Err(error) => report.note(FaultKind::Manifest, key, error.to_string()),
             }
         }
-        let keys = archive.list(&keys::segments_of(stream)).await?;
+        let (keys, strays) = keys::chain_order(archive.list(&keys::segments_of(stream)).await?);
+        for stray in strays {
+            report.note(FaultKind::Stray, stray, "it is not the key of a segment");
+        }
         let progress = Progress { segments_total: keys.len() as u64, ..Progress::default() };
         Ok(Self {
             archive,
@@ -63,12 +66,9 @@ impl<'a, A: Archive> Walk<'a, A> {
 
     /// The next segment that can be read.
     pub(crate) async fn next(&mut self) -> Result<Option<SegmentReader>> {
-        while let Some(text) = self.keys.next() {
+        while let Some(key) = self.keys.next() {
             self.progress.segments += 1;
-            let Some(key) = SegmentKey::parse(&text) else {
-                self.report.note(FaultKind::Stray, text, "it is not the key of a segment");
-                continue;
-            };
+            let text = key.text();
             let Some(object) = self.archive.get(&text).await? else {
                 self.report.note(FaultKind::Missing, text, "the archive lists it but does not have it");
                 continue;

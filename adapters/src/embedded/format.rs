@@ -1,7 +1,7 @@
 //! The file `format`: which version a data directory has, and what was fixed when it was made.
 //!
-//! JSON, one object. A version above [`DATA_VERSION`] is refused; so is a directory that holds data
-//! and no such file. An older one is brought up to date by the process that serves it. The number of shards decides where an entity's records lie and so cannot change.
+//! JSON, one object. Any version but [`DATA_VERSION`] is refused, and so is a directory that holds data
+//! and no such file. The number of shards decides where an entity's records lie and so cannot change.
 
 use std::fs;
 use std::io;
@@ -54,6 +54,14 @@ impl Format {
                 dir.display()
             )));
         }
+        if version < DATA_VERSION {
+            return Err(Error::data(format!(
+                "use the data directory {}: its format is version {version}, of a program before the first release, and \
+                 this program writes version {DATA_VERSION} (the archive's layout changed) and does not convert; start \
+                 with an empty directory, or use the program that wrote it",
+                dir.display()
+            )));
+        }
         let format: Self = serde_json::from_str(&text).map_err(damaged)?;
         if !(1..=SHARDS_MAX).contains(&format.log_shards) {
             return Err(Error::data(format!(
@@ -79,7 +87,7 @@ impl Format {
                 _ => Ok(format),
             };
         }
-        for part in ["log", "state.db", "control.db", "state", "archive"] {
+        for part in ["log", "control.db", "state", "archive"] {
             if dir.join(part).exists() {
                 return Err(Error::data(format!(
                     "use the data directory {}: it holds {part} and no file named format; restore that file, or use \
@@ -93,36 +101,11 @@ impl Format {
             return Err(Error::invalid(format!("make a log of {log_shards} shards: use 1 to {SHARDS_MAX}")));
         }
         let format = Self { version: DATA_VERSION, log_shards };
-        format.write(dir)?;
-        Ok(format)
-    }
-
-    fn write(&self, dir: &Path) -> Result<()> {
-        let mut text = serde_json::to_string(self).map_err(|e| Error::internal("write the format file").because(e))?;
+        let mut text =
+            serde_json::to_string(&format).map_err(|e| Error::internal("write the format file").because(e))?;
         text.push('\n');
-        replace_file(&dir.join("format"), &dir.join("format.tmp"), text.as_bytes())
-    }
-
-    /// Notes that the directory has the newest version; everything in it must have.
-    pub(crate) fn bring_up_to_date(self, dir: &Path) -> Result<Self> {
-        let format = Self { version: DATA_VERSION, ..self };
-        if self.version < DATA_VERSION {
-            format.write(dir)?;
-        }
+        replace_file(&dir.join("format"), &dir.join("format.tmp"), text.as_bytes())?;
         Ok(format)
-    }
-
-    /// Refuses a directory of an older version, for readers.
-    pub(crate) fn check_up_to_date(&self, dir: &Path) -> Result<()> {
-        if self.version == DATA_VERSION {
-            return Ok(());
-        }
-        Err(Error::invalid(format!(
-            "read the data directory {}: its format is version {} and this program reads version {DATA_VERSION}; \
-             start `ledgerline serve` with it once, which brings it up to date",
-            dir.display(),
-            self.version
-        )))
     }
 }
 
@@ -152,9 +135,18 @@ mod tests {
     }
 
     #[test]
+    fn data_from_before_the_first_release_is_refused_with_the_fix() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("format"), r#"{"ledgerline_data": 1, "log_shards": 4}"#).unwrap();
+        let error = Format::read_or_create(dir.path(), None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data);
+        assert!(error.to_string().contains("version 1") && error.to_string().contains("empty directory"), "{error}");
+    }
+
+    #[test]
     fn damage_and_strangers_are_refused() {
         for text in
-            ["", "{}", r#"{"ledgerline_data": 1, "log_shards": 0}"#, r#"{"ledgerline_data": 1, "log_shards": 129}"#]
+            ["", "{}", r#"{"ledgerline_data": 2, "log_shards": 0}"#, r#"{"ledgerline_data": 2, "log_shards": 129}"#]
         {
             let dir = tempfile::tempdir().unwrap();
             fs::write(dir.path().join("format"), text).unwrap();

@@ -86,7 +86,6 @@ impl Embedded {
         let lock = Arc::new(DirectoryLock::take(dir)?);
         let format = Format::read_or_create(dir, options.shards)?;
         let state = StateFiles::open(dir, Some(lock.clone()))?;
-        let format = format.bring_up_to_date(dir)?;
         let control = Control::open(&dir.join(CONTROL_FILE), Some(lock.clone()))?;
         let live = control.live_now()?;
         let store = Arc::new(LiveStore::new(live, state.generation(live)?));
@@ -178,7 +177,6 @@ impl EmbeddedReader {
                     dir.display()
                 ))
             })?;
-            format.check_up_to_date(&dir)?;
             let control = Control::beside(&dir.join(CONTROL_FILE))?;
             let live = control.live_now()?;
             let state = StateFiles::beside(&dir);

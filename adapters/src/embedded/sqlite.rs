@@ -1,7 +1,6 @@
 //! SQLite files of the data directory: how they are opened, their versions, their errors.
 //!
-//! Every database carries its version in `user_version`; a newer one is refused, an older one is brought
-//! up to date by the process that owns the directory.
+//! Every database carries its version in `user_version`; a newer one is refused.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,8 +14,6 @@ pub(crate) struct Schema {
     pub version: i64,
     /// Makes them.
     pub tables: &'static str,
-    /// From each older version to the next.
-    pub upgrades: &'static [(i64, &'static str)],
     /// When a commit is on the disk: `NORMAL` with the next checkpoint of the database, `FULL` at once.
     pub synchronous: &'static str,
 }
@@ -78,12 +75,6 @@ pub(crate) fn open_writer(path: &Path, schema: &Schema) -> Result<Connection> {
         make.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
         make.pragma_update(None, "user_version", schema.version).map_err(failed)?;
         make.commit().map_err(failed)?;
-    }
-    for (from, sql) in schema.upgrades.iter().filter(|(from, _)| version != 0 && *from >= version) {
-        let upgrade = connection.transaction().map_err(failed)?;
-        upgrade.execute_batch(sql).map_err(failed)?;
-        upgrade.pragma_update(None, "user_version", from + 1).map_err(failed)?;
-        upgrade.commit().map_err(failed)?;
     }
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(connection)

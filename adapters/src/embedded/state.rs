@@ -5,16 +5,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ledgerline_domain::{Error, ErrorKind, Result};
+use ledgerline_domain::{Error, Result};
 
-use super::files::{create_dirs, file_error, remove_file, sync_dir};
+use super::files::{create_dirs, remove_file, sync_dir};
 use super::lock::DirectoryLock;
 use super::store::EmbeddedStore;
 
 /// Name of the control database.
 pub(crate) const CONTROL_FILE: &str = "control.db";
-/// Where version 1 of the directory kept its records.
-const STATE_FILE_V1: &str = "state.db";
 /// The generation that a directory begins with.
 const FIRST: u32 = 1;
 
@@ -27,19 +25,10 @@ pub(crate) struct StateFiles {
 }
 
 impl StateFiles {
-    /// For the process that owns the directory. A directory of version 1 has its records moved.
+    /// For the process that owns the directory.
     pub fn open(dir: &Path, lock: Option<Arc<DirectoryLock>>) -> Result<Self> {
         let files = Self { lock, ..Self::beside(dir) };
         create_dirs(&files.folder)?;
-        let old = dir.join(STATE_FILE_V1);
-        if old.exists() {
-            // Opened and closed in order, nothing of it is left in its log of writes.
-            drop(EmbeddedStore::open(&old, None)?);
-            let new = files.path(FIRST);
-            std::fs::rename(&old, &new).map_err(|e| file_error(ErrorKind::Retry, "move", &old, e))?;
-            sync_dir(&files.folder)?;
-            sync_dir(dir)?;
-        }
         Ok(files)
     }
 

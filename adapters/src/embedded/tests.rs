@@ -94,39 +94,6 @@ async fn wrong_options_leave_no_trace() {
 }
 
 #[tokio::test]
-async fn a_directory_of_version_1_is_brought_up_to_date_with_its_records() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = Embedded::open(dir.path(), small()).await.unwrap();
-    let (shard, checkpoint) = (ShardId::numbered(2), SequenceNumber::from_u64(0));
-    let commit = Commit { shard: shard.clone(), checkpoint, writes: Vec::new(), parked: Vec::new() };
-    data.store.commit(commit).await.unwrap();
-    drop(data);
-    // As version 1 left it: one database, with the requests in it.
-    let old = dir.path().join("state.db");
-    for file in std::fs::read_dir(dir.path().join("state")).unwrap().map(|f| f.unwrap()) {
-        let name = file.file_name().to_string_lossy().replace("generation-0001.db", "state.db");
-        std::fs::rename(file.path(), dir.path().join(name)).unwrap();
-    }
-    std::fs::remove_dir_all(dir.path().join("state")).unwrap();
-    std::fs::remove_file(dir.path().join("control.db")).unwrap();
-    rusqlite::Connection::open(&old)
-        .unwrap()
-        .execute_batch("CREATE TABLE requests (id INTEGER PRIMARY KEY); PRAGMA user_version = 1")
-        .unwrap();
-    std::fs::write(dir.path().join("format"), r#"{"ledgerline_data":1,"log_shards":4}"#).unwrap();
-    let error = EmbeddedReader::open(dir.path()).await.unwrap_err();
-    assert!(error.to_string().contains("brings it up to date"), "{error}");
-
-    let data = Embedded::open(dir.path(), small()).await.unwrap();
-    assert!(data.store.checkpoint(&shard).await.unwrap().is_some());
-    assert!(!old.exists());
-    drop(data);
-    let reader = EmbeddedReader::open(dir.path()).await.unwrap();
-    assert_eq!((reader.live, reader.format.version), (1, DATA_VERSION));
-    assert!(reader.store.checkpoint(&shard).await.unwrap().is_some());
-}
-
-#[tokio::test]
 async fn readers_follow_the_live_mark_and_a_retired_generation_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let data = Embedded::open(dir.path(), small()).await.unwrap();

@@ -27,7 +27,7 @@ use super::lock::DirectoryLock;
 use super::sqlite::{Schema, open_beside, open_reader, open_writer, sql_error};
 use crate::clock::SystemClock;
 
-const CONTROL: Schema = Schema { version: 1, tables: TABLES, upgrades: &[], synchronous: "FULL" };
+const CONTROL: Schema = Schema { version: 1, tables: TABLES, synchronous: "FULL" };
 
 const TABLES: &str = "
 CREATE TABLE requests (

@@ -9,9 +9,8 @@
 
 use crate::embedded::sqlite::Schema;
 
-/// The tables. Version 1 held the requests of the command line as well.
-pub(crate) const STATE: Schema =
-    Schema { version: 2, tables: TABLES, upgrades: &[(1, "DROP TABLE requests;")], synchronous: "NORMAL" };
+/// The tables.
+pub(crate) const STATE: Schema = Schema { version: 1, tables: TABLES, synchronous: "NORMAL" };
 
 const TABLES: &str = "
 CREATE TABLE entities (

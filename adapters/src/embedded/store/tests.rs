@@ -108,7 +108,7 @@ async fn a_durable_checkpoint_survives_without_a_checkpointed_database() {
 async fn newer_tables_and_other_programs_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    sql(dir.path(), "PRAGMA user_version = 3");
+    sql(dir.path(), "PRAGMA user_version = 2");
     for error in [
         EmbeddedStore::open(&dir.path().join("state.db"), None).unwrap_err(),
         EmbeddedStore::open_read_only(&dir.path().join("state.db")).unwrap_err(),
@@ -116,7 +116,7 @@ async fn newer_tables_and_other_programs_are_refused() {
         assert_eq!(error.kind(), ErrorKind::Data);
         assert!(error.to_string().contains("use the newer program"), "{error}");
     }
-    sql(dir.path(), "PRAGMA user_version = 2; PRAGMA application_id = 5");
+    sql(dir.path(), "PRAGMA user_version = 1; PRAGMA application_id = 5");
     let error = EmbeddedStore::open(&dir.path().join("state.db"), None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Data);
 

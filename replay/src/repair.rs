@@ -1,0 +1,270 @@
+//! Repair: the entities whose live record is not what the archive folds to are written again, and only
+//! they. Folded with corrected provider files, that is how a correction reaches the past.
+//!
+//! A repaired record goes the way of every write: conditional on the revision that was compared. So it
+//! may run beside a working processor; where that was faster, the entity is looked at once more. An
+//! entity with events that are not archived yet is left for later: its record would lose them.
+
+use std::collections::HashMap;
+
+use ledgerline_domain::envelope::Envelope;
+use ledgerline_domain::fold::{Fate, settle, take};
+use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
+use ledgerline_domain::interpret::{Reading, interpret};
+use ledgerline_domain::ports::{Archive, Commit, Entities, EntityWrite, Quarantine, Quarantined, Sequenced};
+use ledgerline_domain::provider::Sources;
+use ledgerline_domain::record::EntityRecord;
+use ledgerline_domain::time::UnixNanos;
+use ledgerline_domain::{ErrorKind, Result};
+use serde::Serialize;
+
+use crate::compare::{Verdict, compare, money};
+use crate::lookup::events_of;
+use crate::rebuild::Rebuilt;
+use crate::report::{Drift, MoneyDifference, add_money};
+use crate::verify::ShardOf;
+
+/// Most entities kept by name; further ones are counted.
+pub const NAMED_MAX: usize = 1000;
+/// Live records loaded at a time.
+const PAGE_RECORDS: usize = 500;
+/// How often an entity is looked at again after somebody else wrote it.
+const CONFLICTS_MAX: u32 = 8;
+
+/// What a repair found, and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RepairReport {
+    /// Archived entities that were compared.
+    pub compared: u64,
+    /// Entities that differ, with those that have no live record.
+    pub differing: u64,
+    /// The first [`NAMED_MAX`] of them; `live` is before, `archive` after the repair.
+    pub named: Vec<Drift>,
+    /// What the differences come to, by currency and figure.
+    pub money: Vec<MoneyDifference>,
+    /// Differing entities with events that are not archived yet: to be repaired later.
+    pub waiting: u64,
+    /// Entities that were written.
+    pub repaired: u64,
+    /// Events that were put into the quarantine.
+    pub parked: u64,
+    /// Events that left the quarantine because they count now.
+    pub released: u64,
+}
+
+/// The world of a repair.
+pub struct Repair<'a, A, E> {
+    /// The archive.
+    pub archive: &'a A,
+    /// Its stream.
+    pub stream: &'a str,
+    /// The live state.
+    pub entities: &'a E,
+    /// The provider files that the archive was folded with.
+    pub sources: &'a Sources,
+    /// In which shard an entity's events lie.
+    pub shard_of: ShardOf<'a>,
+    /// Whether an entity is to be looked at.
+    pub wanted: &'a (dyn Fn(&EntityKey) -> bool + Send + Sync),
+    /// When events leave the quarantine.
+    pub now: UnixNanos,
+}
+
+/// An entity that differs.
+struct Found {
+    live: Option<EntityRecord>,
+    archived: EntityRecord,
+    shard: ShardId,
+    drift: Drift,
+    waits: bool,
+}
+
+impl<A: Archive, E: Entities + Quarantine> Repair<'_, A, E> {
+    /// Compares what the archive folds to with the live state and writes nothing.
+    pub async fn plan(&self, rebuilt: &Rebuilt) -> Result<RepairReport> {
+        self.go(rebuilt, false, &mut |_| {}).await
+    }
+
+    /// Compares and repairs. `on_progress` is told the report so far after every page of records, and
+    /// may block to hold the rate down.
+    pub async fn repair(
+        &self,
+        rebuilt: &Rebuilt,
+        on_progress: &mut (dyn FnMut(&RepairReport) + Send),
+    ) -> Result<RepairReport> {
+        self.go(rebuilt, true, on_progress).await
+    }
+
+    async fn go(
+        &self,
+        rebuilt: &Rebuilt,
+        write: bool,
+        on_progress: &mut (dyn FnMut(&RepairReport) + Send),
+    ) -> Result<RepairReport> {
+        let mut report = RepairReport::default();
+        let mut records = rebuilt.records().filter(|r| r.as_ref().map_or(true, |r| (self.wanted)(&r.key)));
+        loop {
+            let page: Vec<EntityRecord> = records.by_ref().take(PAGE_RECORDS).collect::<Result<_>>()?;
+            if page.is_empty() {
+                break;
+            }
+            report.compared += page.len() as u64;
+            let folded = self.checkpoints(&page).await?;
+            let keys: Vec<EntityKey> = page.iter().map(|record| record.key.clone()).collect();
+            let live = self.entities.load(&keys).await?;
+            for (archived, live) in page.into_iter().zip(live) {
+                let Some(found) = self.differs(rebuilt, live, archived, &folded) else { continue };
+                report.note(&found);
+                if write && !found.waits {
+                    self.write(rebuilt, found, &folded, &mut report).await?;
+                }
+            }
+            on_progress(&report);
+        }
+        report.money.retain(|sum| sum.difference != 0);
+        report.money.sort_by(|a, b| a.currency.cmp(&b.currency).then(a.figure.cmp(b.figure)));
+        Ok(report)
+    }
+
+    /// How far the live state is, for the shards of these records. Read before the records: everything
+    /// up to there is in them.
+    async fn checkpoints(&self, page: &[EntityRecord]) -> Result<HashMap<ShardId, SequenceNumber>> {
+        let mut found = HashMap::new();
+        for shard in page.iter().filter_map(|record| (self.shard_of)(&record.key)) {
+            if !found.contains_key(&shard)
+                && let Some(checkpoint) = self.entities.checkpoint(&shard).await?
+            {
+                found.insert(shard, checkpoint);
+            }
+        }
+        Ok(found)
+    }
+
+    fn differs(
+        &self,
+        rebuilt: &Rebuilt,
+        live: Option<EntityRecord>,
+        archived: EntityRecord,
+        folded: &HashMap<ShardId, SequenceNumber>,
+    ) -> Option<Found> {
+        let shard = (self.shard_of)(&archived.key)?;
+        let folded = folded.get(&shard)?;
+        let through = rebuilt.chain.through(&shard).unwrap_or(&archived.through);
+        let Some(live) = live else {
+            let oldest = archived.entries.iter().map(|entry| &entry.delivery.sequence).min();
+            // Newer ones come by themselves.
+            if oldest.unwrap_or(&archived.through) > folded {
+                return None;
+            }
+            let money = money(None, Some(&archived));
+            let words = vec!["it has no live record".to_owned()];
+            let drift = Drift { entity: archived.key.clone(), words, money };
+            return Some(Found { live: None, archived, shard, drift, waits: false });
+        };
+        let Verdict::Differs(drift) = compare(&live, &archived, through, Some(folded)) else { return None };
+        let waits = live.through > *through;
+        Some(Found { live: Some(live), archived, shard, drift, waits })
+    }
+
+    /// Writes one record; after a conflict it is compared again with what is there now.
+    async fn write(
+        &self,
+        rebuilt: &Rebuilt,
+        mut found: Found,
+        folded: &HashMap<ShardId, SequenceNumber>,
+        report: &mut RepairReport,
+    ) -> Result<()> {
+        let key = found.archived.key.clone();
+        for _ in 0..CONFLICTS_MAX {
+            let Some(checkpoint) = folded.get(&found.shard).cloned() else { break };
+            let expected_revision = found.live.as_ref().map_or(0, |live| live.revision);
+            let quarantine_differs =
+                found.live.as_ref().is_none_or(|live| live.quarantined != found.archived.quarantined);
+            let fates = if quarantine_differs { self.fates(&found).await? } else { Vec::new() };
+            let parked: Vec<Quarantined> = fates.iter().filter_map(|fate| fate.1.clone()).collect();
+            let parked_now = parked.len() as u64;
+            let record = EntityRecord { revision: expected_revision + 1, ..found.archived.clone() };
+            let shard = found.shard.clone();
+            // The checkpoint is where it was: a repair is no progress of the processor.
+            let commit = Commit { shard, checkpoint, writes: vec![EntityWrite { record, expected_revision }], parked };
+            match self.entities.commit(commit).await {
+                Ok(_) => {
+                    for (id, _) in fates.iter().filter(|fate| fate.1.is_none()) {
+                        report.released += u64::from(self.entities.mark_released(id, self.now).await?);
+                    }
+                    report.repaired += 1;
+                    report.parked += parked_now;
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    let live = self.entities.load(std::slice::from_ref(&key)).await?.into_iter().next().flatten();
+                    match self.differs(rebuilt, live, found.archived, folded) {
+                        Some(again) if !again.waits => found = again,
+                        Some(_) => break,
+                        None => return Ok(()),
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        report.waiting += 1;
+        Ok(())
+    }
+
+    /// What becomes of each archived record of the entity: its name in the quarantine, and the item where
+    /// it belongs there.
+    async fn fates(&self, found: &Found) -> Result<Vec<(String, Option<Quarantined>)>> {
+        let key = &found.archived.key;
+        let mut record = EntityRecord::empty(key.clone());
+        let mut fates = Vec::new();
+        for (shard, row) in events_of(self.archive, self.stream, Some(&found.shard), key).await? {
+            if row.sequence > found.archived.through {
+                break;
+            }
+            let envelope = row.value.clone();
+            let (fate, reason) = match interpret(self.sources, row.value, &row.sequence) {
+                Reading::Event(event) => (take(&mut record, event.incoming), event.reason),
+                Reading::Unreadable(reason) => (Fate::Unreadable, Some(reason)),
+                Reading::Original => continue,
+            };
+            settle(&mut record);
+            let reason = match fate {
+                Fate::Unreadable => Some(reason.unwrap_or_default()),
+                Fate::Contradiction => {
+                    Some("another event with this id and other facts was accepted before".to_owned())
+                }
+                _ => None,
+            };
+            let id = format!("{shard}:{}", row.sequence);
+            let row = Sequenced { sequence: row.sequence, arrived_at: row.arrived_at, value: envelope };
+            let item = reason.map(|reason| quarantined(&id, &row, reason)).transpose()?;
+            fates.push((id, item));
+        }
+        Ok(fates)
+    }
+}
+
+fn quarantined(id: &str, row: &Sequenced<Envelope>, reason: String) -> Result<Quarantined> {
+    let envelope = &row.value;
+    Ok(Quarantined {
+        id: id.to_owned(),
+        source: envelope.source_name()?,
+        entity: envelope.event.entity.clone(),
+        event_id: envelope.event.id.to_string(),
+        reason,
+        received_at: envelope.received_at,
+        envelope: envelope.encode().into(),
+        released_at: None,
+    })
+}
+
+impl RepairReport {
+    fn note(&mut self, found: &Found) {
+        self.differing += 1;
+        self.waiting += u64::from(found.waits);
+        add_money(&mut self.money, &found.drift.money);
+        if self.named.len() < NAMED_MAX {
+            self.named.push(found.drift.clone());
+        }
+    }
+}
