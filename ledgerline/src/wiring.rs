@@ -9,12 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions, EmbeddedReader, EmbeddedStore, LocalArchive};
+use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions, EmbeddedReader, LocalArchive};
 use ledgerline_adapters::{Trust, partition};
 use ledgerline_domain::Result;
 use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Entities as _, Log as _, Web};
+use ledgerline_domain::ports::{Entities, Log as _, Web};
 use ledgerline_ingest::{Door, Hooks, RateLimit, Source};
 use ledgerline_processor::apply::{self, ApplySettings, Progress};
 use ledgerline_processor::archiver::{self, ArchiverProgress, ArchiverSettings, STREAM_DEFAULT};
@@ -28,6 +28,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::exit::{Failure, Outcome};
+use crate::requests::Owner;
 use crate::secrets::SourceSecrets;
 use crate::settings::Loaded;
 use crate::{housekeeping, telemetry};
@@ -202,12 +203,12 @@ impl Machine {
         })
     }
 
-    /// Carries out releases that the command line asks for.
+    /// Carries out what the command line asks for.
     pub fn requests_watch(&self) -> Task {
-        let (data, sources) = (self.data.clone(), self.loaded.sources.clone());
+        let owner = Owner { data: self.data.clone(), loaded: self.loaded.clone() };
         Task::spawn("requests", |stop| async move {
             tokio::select! {
-                () = housekeeping::requests(data, sources) => {}
+                () = housekeeping::requests(owner) => {}
                 () = wait_for(stop) => {}
             }
             Ok(())
@@ -267,16 +268,16 @@ impl Replay<'_> {
     }
 
     /// Folds the archive and compares with the live state.
-    pub async fn verify(
+    pub async fn verify<E: Entities>(
         &self,
         archive: &LocalArchive,
-        store: &EmbeddedStore,
+        store: &Arc<E>,
         on_progress: OnProgress<'_>,
     ) -> Outcome<Report> {
         let recheck = |envelope: &Envelope| self.secrets.and_then(|secrets| secrets.recheck(envelope));
         let input = self.input(self.secrets.is_some().then_some(&recheck));
         let shard_of = |key: &EntityKey| Some(ShardId::numbered(partition::shard_index(key, self.shards)));
-        Ok(verify::verify(archive, store, &input, &shard_of, on_progress).await?)
+        Ok(verify::verify(archive, &**store, &input, &shard_of, on_progress).await?)
     }
 }
 

@@ -87,7 +87,7 @@ impl Format {
                 _ => Ok(format),
             };
         }
-        for part in ["log", "state.db", "archive"] {
+        for part in ["log", "control.db", "state", "archive"] {
             if dir.join(part).exists() {
                 return Err(Error::data(format!(
                     "use the data directory {}: it holds {part} and no file named format; restore that file, or use \
