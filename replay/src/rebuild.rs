@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::chain::{ChainReport, OnProgress};
 use crate::histories::Histories;
 use crate::walk::Walk;
+use crate::within::{Seen, SeenAs, Within};
 
 /// Most bad signatures kept by name; further ones are counted.
 pub const BAD_SIGNATURES_MAX: usize = 100;
@@ -134,6 +135,16 @@ impl Rebuilt {
 /// Reads and folds the archive. A broken chain is no error: what can be read is folded, and
 /// [`Rebuilt::chain`] names the faults.
 pub async fn rebuild<A: Archive>(archive: &A, input: &Input<'_>, on_progress: OnProgress<'_>) -> Result<Rebuilt> {
+    rebuild_within(archive, input, Within::default(), on_progress).await
+}
+
+/// The same up to positions, telling what becomes of each record.
+pub async fn rebuild_within<A: Archive>(
+    archive: &A,
+    input: &Input<'_>,
+    within: Within<'_>,
+    on_progress: OnProgress<'_>,
+) -> Result<Rebuilt> {
     let mut walk = Walk::begin(archive, input.stream).await?;
     let mut rebuilt = Rebuilt::default();
     if input.recheck.is_some() {
@@ -152,17 +163,31 @@ pub async fn rebuild<A: Archive>(archive: &A, input: &Input<'_>, on_progress: On
                 }
             };
             walk.count_record();
+            if !within.takes(&here, &row.sequence) {
+                continue;
+            }
             rebuilt.counts.records += 1;
             if let Some(recheck) = input.recheck {
                 rebuilt.recheck(recheck, &here, &row);
             }
-            match interpret(input.sources, row.value, &row.sequence) {
+            let about = within.watch.map(|watch| (watch, row.value.event.entity.clone()));
+            let seen = match interpret(input.sources, row.value, &row.sequence) {
                 Reading::Event(event) => {
                     let fate = rebuilt.records.take(number, event.entity, event.incoming)?;
                     rebuilt.count(fate);
+                    SeenAs::Event(fate)
                 }
-                Reading::Original => rebuilt.counts.originals += 1,
-                Reading::Unreadable(_) => rebuilt.counts.unreadable += 1,
+                Reading::Original => {
+                    rebuilt.counts.originals += 1;
+                    SeenAs::Original
+                }
+                Reading::Unreadable(_) => {
+                    rebuilt.counts.unreadable += 1;
+                    SeenAs::Event(Fate::Unreadable)
+                }
+            };
+            if let Some((watch, entity)) = about {
+                watch(Seen { source: entity.source(), arrived_at: row.arrived_at, seen });
             }
         }
         on_progress(walk.progress());

@@ -18,7 +18,7 @@ use ledgerline_domain::request::RawRequest;
 use ledgerline_domain::signature::{SecretSet, sign, verify};
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_processor::archiver::{self, ArchiverProgress, ArchiverSettings};
-use ledgerline_replay::export::{Cut, Row, write_jsonl};
+use ledgerline_replay::export::{Cut, Row, write_json_line};
 use ledgerline_replay::rebuild::{Input, Rebuilt, rebuild};
 use ledgerline_tests::plain_model::{Copy, Known, Order, Says, state};
 use ledgerline_tests::stack::HandClock;
@@ -191,7 +191,8 @@ fn envelope(providers: &[Arc<Provider>], secrets: &SecretSet, record: &Record) -
         body["time"] = json!(UnixNanos::from_nanos(time).to_string());
     }
     let (body, received_at) = (Bytes::from(body.to_string()), UnixNanos::from_nanos(copy.received));
-    let headers = sign(provider.scheme(), &"secret of the test, long".to_owned().into(), "", received_at, &body).unwrap();
+    let headers =
+        sign(provider.scheme(), &"secret of the test, long".to_owned().into(), "", received_at, &body).unwrap();
     let raw = RawRequest { headers: &headers, body: &body, received_at };
     let verified = verify(provider.scheme(), secrets, raw).unwrap();
     let name = SourceName::new(SOURCES[record.source].0).unwrap();
@@ -254,7 +255,7 @@ fn instant(random: &mut StdRng, records: &[Record]) -> Option<i64> {
 /// The rows of an export, by entity.
 fn exported(rebuilt: &Rebuilt, cut: Cut) -> BTreeMap<String, Known> {
     let mut text = Vec::new();
-    write_jsonl(rebuilt.at(cut).map(|record| Row::of(&record.unwrap())), &mut text).unwrap();
+    rebuilt.at(cut).for_each(|record| write_json_line(&Row::of(&record.unwrap()), &mut text).unwrap());
     let text = String::from_utf8(text).unwrap();
     let known = |line: &str| {
         let row: Value = serde_json::from_str(line).unwrap();
@@ -303,7 +304,8 @@ fn every_look_is_what_a_plain_model_says() {
     }
     println!("{cases} looks at a payment, by what they found: {seen:?}");
     // The random histories must reach what they are made for.
-    for word in ["nothing", "held", "captured", "partially_refunded", "refunded", "disputed", "charged_back", "failed"] {
+    for word in ["nothing", "held", "captured", "partially_refunded", "refunded", "disputed", "charged_back", "failed"]
+    {
         assert!(only.is_some() || seen.get(word).is_some_and(|n| *n > 100), "{word}: {seen:?}");
     }
 }
