@@ -20,6 +20,8 @@ mod digest;
 mod passed;
 mod rejected;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
