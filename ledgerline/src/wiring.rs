@@ -267,6 +267,11 @@ impl Replay<'_> {
         Input { recheck, ..Input::new(STREAM_DEFAULT, &self.loaded.sources) }
     }
 
+    /// In which shard an entity's events lie.
+    pub fn shard_of(&self, key: &EntityKey) -> ShardId {
+        ShardId::numbered(partition::shard_index(key, self.shards))
+    }
+
     /// Folds the archive and compares with the live state.
     pub async fn verify<E: Entities>(
         &self,
@@ -276,7 +281,7 @@ impl Replay<'_> {
     ) -> Outcome<Report> {
         let recheck = |envelope: &Envelope| self.secrets.and_then(|secrets| secrets.recheck(envelope));
         let input = self.input(self.secrets.is_some().then_some(&recheck));
-        let shard_of = |key: &EntityKey| Some(ShardId::numbered(partition::shard_index(key, self.shards)));
+        let shard_of = |key: &EntityKey| Some(self.shard_of(key));
         Ok(verify::verify(archive, &**store, &input, &shard_of, on_progress).await?)
     }
 }

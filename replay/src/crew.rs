@@ -11,6 +11,7 @@ use crate::fetch::Fetched;
 use crate::histories::{Bounds, Histories};
 use crate::pass::{Read, read};
 use crate::rebuild::Input;
+use crate::within::Within;
 
 /// Segments that may be read and not yet taken by all owners, beside one per thread: what bounds the
 /// events in between.
@@ -37,17 +38,17 @@ impl Crew {
 
     /// Reads and folds some objects, each with the number of its shard; gives what came of each, in
     /// their order.
-    pub fn fold(&mut self, input: &Input<'_>, batch: Vec<(u16, Fetched)>) -> Result<Vec<Read>> {
+    pub fn fold(&mut self, input: &Input<'_>, within: Within<'_>, batch: Vec<(u16, Fetched)>) -> Result<Vec<Read>> {
         if let ([histories], [scratch]) = (&mut *self.owners, &mut *self.scratches) {
             let histories = histories.get_mut().unwrap_or_else(PoisonError::into_inner);
             let alone = |(shard, fetched)| {
-                read(input, fetched, scratch, &mut |key, event| {
-                    histories.take(histories.hash(&key), shard, key, event).map(|_| ())
+                read(input, within, fetched, scratch, &mut |key, event| {
+                    histories.take(histories.hash(&key), shard, key, event)
                 })
             };
             return batch.into_iter().map(alone).collect();
         }
-        let board = Board::new(input, &self.owners, &self.hasher, batch);
+        let board = Board::new(input, within, &self.owners, &self.hasher, batch);
         std::thread::scope(|scope| {
             let mut scratches = self.scratches.iter_mut().enumerate();
             let own = scratches.next();
@@ -77,6 +78,7 @@ impl Crew {
 /// The work on one batch, and how far it is.
 struct Board<'a> {
     input: &'a Input<'a>,
+    within: Within<'a>,
     owners: &'a [Mutex<Histories>],
     hasher: &'a foldhash::fast::RandomState,
     state: Mutex<State>,
@@ -108,13 +110,14 @@ enum Task {
 impl<'a> Board<'a> {
     fn new(
         input: &'a Input<'a>,
+        within: Within<'a>,
         owners: &'a [Mutex<Histories>],
         hasher: &'a foldhash::fast::RandomState,
         batch: Vec<(u16, Fetched)>,
     ) -> Self {
         let segments = batch.into_iter().map(|(shard, fetched)| Segment::Waiting(shard, fetched)).collect();
         let state = State { segments, next: 0, owners: vec![(0, false); owners.len()], failed: None };
-        Self { input, owners, hasher, state: Mutex::new(state), changed: Condvar::new() }
+        Self { input, within, owners, hasher, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -168,12 +171,12 @@ impl<'a> Board<'a> {
 
     fn read(&self, at: usize, shard: u16, fetched: Fetched, scratch: &mut Scratch) -> Result<()> {
         let mut by_owner: Vec<Vec<Event>> = self.owners.iter().map(|_| Vec::new()).collect();
-        let read = read(self.input, fetched, scratch, &mut |key, event| {
+        let read = read(self.input, self.within, fetched, scratch, &mut |key, event| {
             let hash = std::hash::BuildHasher::hash_one(self.hasher, key.as_str());
             if let Some(events) = by_owner.get_mut(owner_of(hash, self.owners.len())) {
                 events.push((hash, key, event));
             }
-            Ok(())
+            Ok(None)
         })?;
         let by_owner = by_owner.into_iter().map(Some).collect();
         if let Some(segment) = self.state().segments.get_mut(at) {

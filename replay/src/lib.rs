@@ -11,18 +11,23 @@
 //! Errors are those of the archive and the store; what is wrong *in* them is not an error but a
 //! finding, named in the report.
 
+pub mod adjustments;
 pub mod chain;
 pub mod check;
+pub mod close;
 pub mod export;
 pub mod lookup;
 pub mod manifests;
+pub mod parquet_export;
 pub mod partition;
 pub mod rebuild;
 pub mod repair;
 pub mod report;
 pub mod runs;
 pub mod selector;
+pub mod totals;
 pub mod verify;
+pub mod within;
 
 mod cold;
 mod compare;

@@ -8,7 +8,7 @@
 
 use std::path::PathBuf;
 
-use ledgerline_domain::fold::Incoming;
+use ledgerline_domain::fold::{Fate, Incoming};
 use ledgerline_domain::ids::{EntityKey, ShardId};
 use ledgerline_domain::interpret::{Reading, interpret};
 use ledgerline_domain::ports::Archive;
@@ -21,6 +21,7 @@ use crate::fetch::{Ahead, Fetched, Inspected};
 use crate::histories::{Bounds, Histories};
 use crate::rebuild::{Counts, Input, Signatures};
 use crate::walk::Walk;
+use crate::within::{Seen, SeenAs, Within};
 
 /// Objects that are fetched at once hold about so many bytes per thread.
 const BATCH_BYTES: u64 = 8 * 1024 * 1024;
@@ -72,7 +73,12 @@ pub(crate) struct Read {
 }
 
 /// Reads and folds the archive.
-pub(crate) async fn pass<A: Archive>(archive: &A, input: &Input<'_>, on_progress: OnProgress<'_>) -> Result<Pass> {
+pub(crate) async fn pass<A: Archive>(
+    archive: &A,
+    input: &Input<'_>,
+    within: Within<'_>,
+    on_progress: OnProgress<'_>,
+) -> Result<Pass> {
     let threads = input.limits.threads();
     let dir = input.limits.dir();
     let parts = (PARTS / threads).max(PARTS_MIN);
@@ -91,7 +97,7 @@ pub(crate) async fn pass<A: Archive>(archive: &A, input: &Input<'_>, on_progress
         size = next_size(&batch, threads as u64);
         coming = Ahead::start(Fetched::get_all(archive, walk.next_keys(size))).await;
         let numbered = batch.into_iter().map(|object| Ok((shards.number(&object.key.shard)?, object)));
-        for read in crew.fold(input, numbered.collect::<Result<_>>()?)? {
+        for read in crew.fold(input, within, numbered.collect::<Result<_>>()?)? {
             let text = read.inspected.text.clone();
             walk.accept(read.inspected);
             if let Some(error) = &read.damage {
@@ -118,12 +124,13 @@ fn next_size(batch: &[Fetched], threads: u64) -> usize {
     usize::try_from(fit.clamp(1, most)).unwrap_or(1)
 }
 
-/// Reads one object and gives each event that counts.
+/// Reads one object and gives each event that counts. `each` says what became of it, if it is known by then.
 pub(crate) fn read(
     input: &Input<'_>,
+    within: Within<'_>,
     fetched: Fetched,
     scratch: &mut Scratch,
-    each: &mut dyn FnMut(EntityKey, Incoming) -> Result<()>,
+    each: &mut dyn FnMut(EntityKey, Incoming) -> Result<Option<Fate>>,
 ) -> Result<Read> {
     let inspected = fetched.inspect()?;
     let (mut counts, mut signatures, mut damage) =
@@ -138,6 +145,9 @@ pub(crate) fn read(
                     break;
                 }
             };
+            if !within.takes(&segment.info().shard, &row.sequence) {
+                continue;
+            }
             counts.records += 1;
             if input.only.is_some_and(|only| !only(&row.value.event.entity)) {
                 counts.skipped += 1;
@@ -146,10 +156,20 @@ pub(crate) fn read(
             if let (Some(recheck), Some(signatures)) = (input.recheck, &mut signatures) {
                 signatures.check(recheck, &segment.info().shard, &row);
             }
-            match interpret(input.sources, row.value, &row.sequence) {
-                Reading::Event(event) => each(event.entity, event.incoming)?,
-                Reading::Original => counts.originals += 1,
-                Reading::Unreadable(_) => counts.unreadable += 1,
+            let about = within.watch.map(|watch| (watch, row.value.event.entity.clone()));
+            let seen = match interpret(input.sources, row.value, &row.sequence) {
+                Reading::Event(event) => each(event.entity, event.incoming)?.map(SeenAs::Event),
+                Reading::Original => {
+                    counts.originals += 1;
+                    Some(SeenAs::Original)
+                }
+                Reading::Unreadable(_) => {
+                    counts.unreadable += 1;
+                    Some(SeenAs::Event(Fate::Unreadable))
+                }
+            };
+            if let (Some((watch, entity)), Some(seen)) = (about, seen) {
+                watch(Seen { source: entity.source(), arrived_at: row.arrived_at, seen });
             }
         }
         *scratch = rows.into_scratch();

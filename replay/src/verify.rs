@@ -21,6 +21,7 @@ use crate::pass::{Pass, Shards, pass};
 use crate::rebuild::{Counts, Input};
 use crate::report::Report;
 use crate::spilled::Compared;
+use crate::within::Within;
 
 /// Live records per page.
 const PAGE_RECORDS: usize = 1000;
@@ -39,7 +40,8 @@ pub async fn verify<A: Archive, E: Entities>(
     shard_of: ShardOf<'_>,
     on_progress: OnProgress<'_>,
 ) -> Result<Report> {
-    let Pass { mut histories, shards, mut counts, signatures, chain, .. } = pass(archive, input, on_progress).await?;
+    let Pass { mut histories, shards, mut counts, signatures, chain, .. } =
+        pass(archive, input, Within::default(), on_progress).await?;
     let mut folded = HashMap::new();
     for chain in &chain.shards {
         // Read before the records: everything up to here is in them.
