@@ -43,7 +43,7 @@ fn record(number: u64, entity: &str, body: &[u8]) -> Sequenced<Envelope> {
     Sequenced {
         sequence: SequenceNumber::from_u64(number),
         arrived_at: UnixNanos::from_nanos(HOUR + number as i64),
-        value: Envelope::restore(event, received_at, "application/json".into(), "0a0b0c0d".into(), headers),
+        value: Envelope::restore(event, received_at, "application/json".into(), "0a0b0c0d".into(), headers, None),
     }
 }
 
@@ -275,13 +275,14 @@ prop_compose! {
         part in proptest::option::of((any_text(), 0..=i32::MAX as u32)),
         unreadable in proptest::option::of(".{0,80}"),
         signature_headers in ".{0,200}",
+        redrive_run in proptest::option::of("[a-zA-Z0-9-]{1,40}"),
     ) -> Envelope {
         let part = part.map(|(digest, index)| RequestPart { digest, index });
         let event = Identified {
             id, event_type, entity: EntityKey::parse(&entity).unwrap(), order: OrderKey { class, value },
             occurred_at: occurred_at.map(UnixNanos::from_nanos), body: body.into(), part, unreadable,
         };
-        Envelope::restore(event, UnixNanos::from_nanos(received_at), content_type, key_id, signature_headers)
+        Envelope::restore(event, UnixNanos::from_nanos(received_at), content_type, key_id, signature_headers, redrive_run.map(Into::into))
     }
 }
 

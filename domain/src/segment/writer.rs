@@ -196,6 +196,7 @@ struct Columns {
     unreadable: Maybe<ByteArray>,
     signature_headers: Vec<ByteArray>,
     body: Vec<ByteArray>,
+    redrive_run: Maybe<ByteArray>,
 }
 
 impl Columns {
@@ -234,6 +235,7 @@ impl Columns {
         self.signature_headers.push(envelope.signature_headers.as_str().into());
         // A copy: a slice would keep the buffer it was read into.
         self.body.push(Bytes::copy_from_slice(&event.body).into());
+        self.redrive_run.push(envelope.redrive_run.as_deref().map(Into::into));
         Ok(256 + event.body.len() + envelope.signature_headers.len() + 2 * event.entity.as_str().len())
     }
 
@@ -257,7 +259,8 @@ impl Columns {
         put::<Int32Type>(group, &self.request_index.values, Some(&self.request_index.levels))?;
         put::<ByteArrayType>(group, &self.unreadable.values, Some(&self.unreadable.levels))?;
         put::<ByteArrayType>(group, &self.signature_headers, None)?;
-        put::<ByteArrayType>(group, &self.body, None)
+        put::<ByteArrayType>(group, &self.body, None)?;
+        put::<ByteArrayType>(group, &self.redrive_run.values, Some(&self.redrive_run.levels))
     }
 }
 
