@@ -13,6 +13,7 @@
 
 pub mod chain;
 pub mod check;
+pub mod compact;
 pub mod export;
 pub mod lookup;
 pub mod manifests;
@@ -20,6 +21,7 @@ pub mod rebuild;
 pub mod repair;
 pub mod report;
 pub mod runs;
+pub mod select;
 pub mod selector;
 pub mod verify;
 
