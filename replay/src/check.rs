@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | segments | checksums, chain, every row ([`crate::chain`]) |
 //! | manifests and heads | checksums; that what they name is there and is so; that none is missing |
+//! | compacted objects | checksums; that they hold the rows of the segments that they name, and no others |
 //! | `runs/`, `closes/` | that they are JSON |
 //! | everything else | foreign |
 //!
@@ -21,6 +22,7 @@ use ledgerline_domain::segment::keys::{self, SegmentKey};
 use serde::Serialize;
 
 use crate::chain::{ChainReport, Fault, FaultKind, OnProgress, Progress, ShardChain};
+use crate::compact;
 use crate::walk::Walk;
 
 /// What an archive holds and what is wrong with it.
@@ -30,6 +32,8 @@ pub struct ArchiveReport {
     pub streams: Vec<StreamReport>,
     /// Objects in all.
     pub objects: u64,
+    /// Compacted objects.
+    pub compacted: u64,
     /// Records of runs and closes.
     pub statements: u64,
     /// How many things are wrong.
@@ -71,7 +75,7 @@ pub async fn check<A: Archive>(archive: &A, on_progress: OnProgress<'_>) -> Resu
     let mut report = ArchiveReport::default();
     let mut others = ChainReport::default();
     let mut streams = BTreeSet::new();
-    let mut total = 0;
+    let (mut compacted, mut total) = (Vec::new(), 0);
     for key in archive.list("").await? {
         report.objects += 1;
         total += u64::from(SegmentKey::parse(&key).is_some());
@@ -81,6 +85,7 @@ pub async fn check<A: Archive>(archive: &A, on_progress: OnProgress<'_>) -> Resu
                 report.statements += 1;
                 check_json(archive, key, &mut others).await?;
             }
+            None if SegmentKey::parse_compacted(&key).is_some() => compacted.push(key),
             None => others.note(FaultKind::Stray, key, "no object of an archive has such a key"),
         }
     }
@@ -98,6 +103,10 @@ pub async fn check<A: Archive>(archive: &A, on_progress: OnProgress<'_>) -> Resu
         walked.statements.check_missing(archive, &walked.seen, &mut walked.report).await?;
         let ChainReport { shards, manifests, hours_complete, heads, .. } = report.take(walked.report);
         report.streams.push(StreamReport { stream, shards, manifests, hours_complete, heads });
+    }
+    for key in compacted {
+        compact::prove(archive, &key, &mut others).await?;
+        report.compacted += 1;
     }
     report.take(others);
     Ok(report)

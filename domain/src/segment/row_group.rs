@@ -186,13 +186,16 @@ impl Evidence {
     }
 }
 
-/// Places, within the row group, of the rows about `entity`.
-pub(super) fn places_of(object: &Arc<Bytes>, group: &RowGroupMetaData, entity: &EntityKey) -> Result<Vec<usize>> {
-    let wanted = entity.as_str().as_bytes();
+/// Places, within the row group, of the rows about any of the entities `wanted`, which are sorted.
+pub(super) fn places_of(object: &Arc<Bytes>, group: &RowGroupMetaData, wanted: &[&[u8]]) -> Result<Vec<usize>> {
+    let is_wanted = |entity: &[u8]| match wanted {
+        [one] => *one == entity,
+        many => many.binary_search(&entity).is_ok(),
+    };
     let (mut column, mut unpacker) = (Plain::open(object, group, schema::ENTITY)?, Unpacker::default());
     let mut places = Vec::new();
     for place in 0..rows(group)? {
-        if column.next(&mut unpacker, |page, at| Ok(&page[at] == wanted))? {
+        if column.next(&mut unpacker, |page, at| Ok(is_wanted(&page[at])))? {
             places.push(place);
         }
     }

@@ -118,6 +118,23 @@ fn a_look_up_finds_exactly_the_rows_of_one_entity() {
 }
 
 #[test]
+fn a_range_of_arrival_reads_the_row_groups_that_may_have_it() {
+    let records = many(20_000);
+    let reader = SegmentReader::open(written(None, &records).bytes).unwrap();
+    let at = |nanos: i64| Some(UnixNanos::from_nanos(HOUR + nanos));
+    // The times are nanoseconds apart: all of one microsecond count as one.
+    let between = |from, to| -> Vec<_> { reader.rows_between(from, to).map(Result::unwrap).collect() };
+    assert_eq!(between(None, None), records);
+    let found = between(at(18_500), at(18_600));
+    assert!(found.len() < 8192 && records[18_400..18_700].iter().all(|row| found.contains(row)));
+    assert!(between(at(21_000), None).is_empty() && between(None, at(-1000)).is_empty());
+    let (one, two) = (&records[5].value.event.entity, &records[15_000].value.event.entity);
+    let expected: Vec<_> = records.iter().filter(|r| [one, two].contains(&&r.value.event.entity)).cloned().collect();
+    assert_eq!(reader.rows_of_any(&[two.clone(), one.clone()]).unwrap(), expected);
+    assert!(reader.rows_of_any(&[]).unwrap().is_empty());
+}
+
+#[test]
 fn long_entities_are_found_though_statistics_cut_bounds_short() {
     let keys: Vec<String> = (0..3).map(|n| format!("s/payment/{}\u{10ffff}{n}", "é".repeat(60))).collect();
     let records: Vec<_> = (1..).zip(&keys).map(|(n, key)| record(n, key, b"{}")).collect();

@@ -10,7 +10,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use std::sync::Arc;
 
 use super::contents::Gathered;
-use super::info::{Link, Segment, SegmentInfo};
+use super::info::{Link, Replaced, Segment, SegmentInfo};
 use super::keys::{check_sequence, check_shard, check_stream};
 use super::schema::{self, GROUP_BYTES_MAX, GROUP_ROWS_MAX};
 use super::{checksum, digest};
@@ -42,6 +42,7 @@ pub struct SegmentWriter {
     hour: String,
     last: Option<SequenceNumber>,
     gathered: Gathered,
+    replaces: Vec<Replaced>,
 }
 
 impl SegmentWriter {
@@ -63,7 +64,15 @@ impl SegmentWriter {
             hour: String::new(),
             last,
             gathered: Gathered::default(),
+            replaces: Vec::new(),
         })
+    }
+
+    /// Makes it a compacted object, which will hold the rows of these segments.
+    #[must_use]
+    pub fn replacing(mut self, segments: Vec<Replaced>) -> Self {
+        self.replaces = segments;
+        self
     }
 
     /// Whether a record that arrived then may be pushed: all are of the first one's hour.
@@ -129,6 +138,7 @@ impl SegmentWriter {
             hour: self.hour,
             predecessor,
             contents,
+            replaces: self.replaces,
         };
         for pair in info.to_pairs(self.file.bytes_written()) {
             self.file.append_key_value_metadata(pair);
