@@ -34,6 +34,8 @@ mod spilled;
 mod walk;
 
 #[cfg(test)]
+mod bounded_tests;
+#[cfg(test)]
 mod doubles;
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use ledgerline_domain::{Error, Result};
 use serde::Serialize;
 
 use crate::chain::{ChainReport, OnProgress};
-use crate::pass::{Pass, Shards, pass};
+use crate::pass::{Order, Pass, Shards, pass};
 use crate::records::Records;
 
 /// Most threads.
@@ -234,8 +234,15 @@ impl Rebuilt {
 ///
 /// It keeps its thread busy for tenths of a second at a time.
 pub async fn rebuild<A: Archive>(archive: &A, input: &Input<'_>, on_progress: OnProgress<'_>) -> Result<Rebuilt> {
-    let Pass { histories, shards, dir, mut counts, signatures, chain } = pass(archive, input, on_progress).await?;
-    let (records, fates) = Records::of(histories, &dir)?;
-    counts.add(&fates);
-    Ok(Rebuilt { records, shards, counts, signatures, chain })
+    for order in [Order::SideBySide, Order::OneByOne] {
+        let pass = pass(archive, input, order, &mut *on_progress).await?;
+        let Pass { histories, shards, dir, mut counts, signatures, chain } = pass;
+        let (records, fates) = Records::of(histories, &dir)?;
+        if fates.crossed && order == Order::SideBySide {
+            continue;
+        }
+        counts.add(&fates.counts);
+        return Ok(Rebuilt { records, shards, counts, signatures, chain });
+    }
+    Err(Error::internal("fold the archive: no order was tried"))
 }
