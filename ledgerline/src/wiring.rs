@@ -20,7 +20,7 @@ use ledgerline_processor::apply::{self, ApplySettings, Progress};
 use ledgerline_processor::archiver::{self, ArchiverProgress, ArchiverSettings, STREAM_DEFAULT};
 use ledgerline_processor::hydrator::{self, HydratedSource, HydratorProgress, HydratorSettings, Parts};
 use ledgerline_replay::chain::OnProgress;
-use ledgerline_replay::rebuild::{Input, Recheck};
+use ledgerline_replay::rebuild::{Input, Limits, Only, Recheck};
 use ledgerline_replay::report::Report;
 use ledgerline_replay::verify;
 use tokio::net::TcpListener;
@@ -262,9 +262,13 @@ pub struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// What is read, and how.
+    /// What is read, and how. What does not fit into memory goes to the data directory.
     pub fn input<'b>(&'b self, recheck: Option<Recheck<'b>>) -> Input<'b> {
-        Input { recheck, ..Input::new(STREAM_DEFAULT, &self.loaded.sources) }
+        let settings = &self.loaded.settings;
+        // Checked to be at most a terabyte.
+        let memory_bytes = usize::try_from(settings.limits.replay_memory_mib_max << 20).unwrap_or(usize::MAX);
+        let limits = Limits { memory_bytes, spill_dir: Some(&settings.data), ..Limits::default() };
+        Input { recheck, limits, ..Input::new(STREAM_DEFAULT, &self.loaded.sources) }
     }
 
     /// In which shard an entity's events lie.
@@ -279,8 +283,19 @@ impl Replay<'_> {
         store: &Arc<E>,
         on_progress: OnProgress<'_>,
     ) -> Outcome<Report> {
+        self.verify_only(archive, store, None, on_progress).await
+    }
+
+    /// The same for some of the entities.
+    pub async fn verify_only<E: Entities>(
+        &self,
+        archive: &LocalArchive,
+        store: &Arc<E>,
+        only: Option<Only<'_>>,
+        on_progress: OnProgress<'_>,
+    ) -> Outcome<Report> {
         let recheck = |envelope: &Envelope| self.secrets.and_then(|secrets| secrets.recheck(envelope));
-        let input = self.input(self.secrets.is_some().then_some(&recheck));
+        let input = Input { only, ..self.input(self.secrets.is_some().then_some(&recheck)) };
         let shard_of = |key: &EntityKey| Some(self.shard_of(key));
         Ok(verify::verify(archive, &**store, &input, &shard_of, on_progress).await?)
     }

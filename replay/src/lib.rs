@@ -44,6 +44,8 @@ mod statements;
 mod walk;
 
 #[cfg(test)]
+mod bounded_tests;
+#[cfg(test)]
 mod doubles;
 #[cfg(test)]
 mod tests;
