@@ -297,7 +297,7 @@ fn damage_to_the_archive_is_found_and_named() {
     assert_eq!(expect(folder, 0, &none), "");
 
     let shard = folder.join("kept/data/archive/segments/stream=main/shard=shard-0001");
-    let first_in = |folder: &std::path::Path| std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let first_in = |folder: &Path| std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
     let segment = first_in(&first_in(&shard));
     let mut bytes = std::fs::read(&segment).unwrap();
     let middle = bytes.len() / 2;

@@ -13,6 +13,7 @@
 
 pub mod chain;
 pub mod export;
+pub mod generation;
 pub mod lookup;
 pub mod manifests;
 pub mod rebuild;
