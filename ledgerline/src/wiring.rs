@@ -280,7 +280,7 @@ pub struct Replay<'a> {
 impl Replay<'_> {
     /// What is read, and how.
     pub fn input<'b>(&'b self, recheck: Option<Recheck<'b>>) -> Input<'b> {
-        Input { stream: STREAM_DEFAULT, sources: &self.loaded.sources, recheck }
+        Input { recheck, ..Input::new(STREAM_DEFAULT, &self.loaded.sources) }
     }
 
     /// Folds the archive and compares with the live state.

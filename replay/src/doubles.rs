@@ -266,5 +266,5 @@ impl Entities for TestEntities {
 
 /// What replay is given.
 pub fn input(sources: &Sources) -> Input<'_> {
-    Input { stream: STREAM, sources, recheck: Some(&recheck) }
+    Input { recheck: Some(&recheck), ..Input::new(STREAM, sources) }
 }

@@ -32,5 +32,6 @@ pub async fn rebuild<A: Archive>(archive: &A, stream: &str, hour: &str) -> Resul
         let archived_until = old.and_then(|s| s.archived_until.clone());
         rebuilt.shards.push(ShardManifest { shard, watermark, archived_until, segments });
     }
+    rebuilt.totals = rebuilt.sums();
     Ok(rebuilt)
 }

@@ -245,9 +245,16 @@ fn wrong_manifests_are_named_and_can_be_made_again() {
     let key = keys::manifest(STREAM, "2026-11-24T13");
     let good = Manifest::decode(&archive.object(&key)).unwrap();
     assert_eq!(wait(manifests::rebuild(&archive, STREAM, "2026-11-24T13")).unwrap(), good);
-    let wrong: [fn(&mut Manifest); 4] = [
-        |m| m.shards[0].segments[0].count += 1,
-        |m| _ = m.shards[0].segments.pop(),
+    let wrong: [fn(&mut Manifest); 5] = [
+        |m| m.totals.bytes += 1,
+        |m| {
+            m.shards[0].segments[0].count += 1;
+            m.totals = m.sums();
+        },
+        |m| {
+            m.shards[0].segments.pop();
+            m.totals = m.sums();
+        },
         |m| m.hour = "2026-11-24T14".into(),
         |m| m.version = 99,
     ];

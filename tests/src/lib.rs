@@ -10,3 +10,4 @@ pub mod payloads;
 pub mod permute;
 pub mod sealed;
 pub mod stack;
+pub mod vault;

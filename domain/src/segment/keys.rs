@@ -99,6 +99,11 @@ pub fn hour_start(hour: &str) -> Option<UnixNanos> {
     plain.then(|| UnixNanos::parse_rfc3339(&format!("{hour}:00:00Z")).ok()).flatten()
 }
 
+/// Prefix of all heads of a stream.
+pub fn heads_of(stream: &str) -> String {
+    format!("heads/{stream}/")
+}
+
 /// Key of a shard's head.
 pub fn head(stream: &str, shard: &ShardId) -> String {
     format!("heads/{stream}/{shard}.json")

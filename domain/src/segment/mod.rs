@@ -35,7 +35,7 @@ pub use contents::{Contents, TimeSpan};
 pub use damage::{ByteRange, Damage};
 pub use info::{Link, Segment, SegmentInfo};
 pub use manifest::{Head, Manifest, SegmentSummary, ShardManifest, Totals};
-pub use reader::{Diagnosis, Rows, SegmentReader, diagnose};
+pub use reader::{Diagnosis, Rows, Scratch, SegmentReader, diagnose};
 pub use writer::{SegmentPlace, SegmentWriter};
 
 use sha2::{Digest, Sha256};

@@ -75,10 +75,16 @@ impl SegmentReader {
         self.scan(false)
     }
 
+    /// One of the two, lent what a scan of another segment left: nothing is set up anew then.
+    pub fn scan_with(&self, evidence: bool, scratch: Scratch) -> Rows {
+        Rows { spare: scratch.0, ..self.scan(evidence) }
+    }
+
     fn scan(&self, evidence: bool) -> Rows {
         Rows {
             segment: self.clone(),
             evidence,
+            spare: Unpacker::default(),
             group: 0,
             cursor: None,
             before: self.info.start.clone(),
@@ -147,10 +153,15 @@ impl std::fmt::Debug for SegmentReader {
     }
 }
 
+/// What scans need to decompress pages, to be handed from one to the next.
+#[derive(Default)]
+pub struct Scratch(Unpacker);
+
 /// A scan of a segment.
 pub struct Rows {
     segment: SegmentReader,
     evidence: bool,
+    spare: Unpacker,
     group: usize,
     cursor: Option<Cursor>,
     before: Option<SequenceNumber>,
@@ -159,6 +170,11 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// What the next scan can be lent.
+    pub fn into_scratch(self) -> Scratch {
+        Scratch(self.cursor.map(Cursor::into_unpacker).unwrap_or(self.spare))
+    }
+
     /// Decodes the next row; nothing at the end.
     fn next_row(&mut self) -> Result<Option<Sequenced<Envelope>>> {
         loop {
@@ -168,7 +184,8 @@ impl Rows {
             }
             let Some(group) = self.segment.metadata.row_groups().get(self.group) else { return Ok(None) };
             self.group += 1;
-            let unpacker = self.cursor.take().map(Cursor::into_unpacker).unwrap_or_default();
+            let spare = std::mem::take(&mut self.spare);
+            let unpacker = self.cursor.take().map(Cursor::into_unpacker).unwrap_or(spare);
             self.cursor = Some(Cursor::open(&self.segment.object, group, STRIDE_ROWS, self.evidence, unpacker)?);
         }
     }
