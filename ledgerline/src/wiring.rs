@@ -292,9 +292,14 @@ impl Replay<'_> {
     ) -> Outcome<Report> {
         let recheck = |envelope: &Envelope| self.secrets.and_then(|secrets| secrets.recheck(envelope));
         let input = self.input(self.secrets.is_some().then_some(&recheck));
-        let shard_of = |key: &EntityKey| Some(ShardId::numbered(partition::shard_index(key, self.shards)));
+        let shard_of = shard_of(self.shards);
         Ok(verify::verify(archive, &**store, &input, &shard_of, on_progress).await?)
     }
+}
+
+/// In which of so many shards an entity's events lie.
+pub fn shard_of(shards: u32) -> impl Fn(&EntityKey) -> Option<ShardId> + Copy {
+    move |key| Some(ShardId::numbered(partition::shard_index(key, shards)))
 }
 
 /// A role at work.

@@ -10,4 +10,5 @@ pub mod payloads;
 pub mod permute;
 pub mod sealed;
 pub mod stack;
+pub mod traffic;
 pub mod vault;

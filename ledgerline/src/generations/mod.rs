@@ -5,6 +5,8 @@
 //! of the settings when a server starts, so that an edit takes effect at a restart; the others keep
 //! theirs. Sources that a generation does not know are taken from the settings.
 
+pub mod difference;
+pub mod fill;
 mod order;
 mod supervisor;
 
