@@ -64,11 +64,20 @@ impl Machine {
     pub async fn open(loaded: Loaded) -> Outcome<Self> {
         let secrets = Arc::new(SourceSecrets::read(&loaded)?);
         let data = Arc::new(Self::open_without_secrets(&loaded).await?);
-        for source in generations::take_settings(&data.control, &loaded.sources).await? {
+        let taken = generations::take_settings(&data.control, &loaded.sources).await?;
+        for source in taken.changed {
             tracing::warn!(
                 source,
                 "the provider file is not the one that the state was folded with: events that are folded already \
                  keep their reading; `ledgerline replay repair --reinterpret` or `replay rebuild` gives them the new one"
+            );
+        }
+        for (source, generation) in taken.kept {
+            tracing::warn!(
+                source,
+                generation,
+                "the provider file of the settings is the one of another generation: the live one keeps its own; \
+                 `ledgerline replay promote --generation` changes over"
             );
         }
         Ok(Self {

@@ -2,8 +2,9 @@
 //! up to date.
 //!
 //! A generation is folded with its own provider files, kept verbatim beside it. The live one takes those
-//! of the settings when a server starts, so that an edit takes effect at a restart; the others keep
-//! theirs. Sources that a generation does not know are taken from the settings.
+//! of the settings when a server starts, so that an edit takes effect at a restart, unless another
+//! generation was made for the edit; the others keep theirs. Sources that a generation does not know are
+//! taken from the settings.
 
 pub mod difference;
 pub mod fill;
@@ -13,7 +14,7 @@ mod supervisor;
 use std::path::Path;
 use std::sync::Arc;
 
-use ledgerline_adapters::embedded::{Control, EmbeddedReader, ProviderTexts};
+use ledgerline_adapters::embedded::{Control, EmbeddedReader, GenerationStatus, ProviderTexts};
 use ledgerline_domain::ids::SourceName;
 use ledgerline_domain::provider::{Provider, Sources};
 use ledgerline_domain::{Error, Result};
@@ -50,28 +51,46 @@ pub fn sources_of(generation: u32, texts: &ProviderTexts) -> Result<Sources> {
     Ok(sources)
 }
 
+/// What became of the settings' provider files that are not those of the live generation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Sources that the live generation reads otherwise from now on.
+    pub changed: Vec<String>,
+    /// Sources that it goes on reading as before, because this other generation was made for the change.
+    pub kept: Vec<(String, u32)>,
+}
+
 /// Gives the live generation the provider files of the settings, and every other complete one those of the
-/// sources that it does not know. Gives the sources that the live one read otherwise before.
-pub async fn take_settings(control: &Control, sources: &Sources) -> Result<Vec<String>> {
+/// sources that it does not know. A file with which another generation is folded is not taken: the change
+/// comes when that one is promoted, and after a rollback it does not come back with a restart.
+pub async fn take_settings(control: &Control, sources: &Sources) -> Result<Taken> {
     let today = texts_of(sources);
-    let live = control.live().await?;
-    let mut changed = Vec::new();
-    for generation in control.generations().await?.iter().filter(|g| g.status.is_complete()) {
-        let before = control.provider_texts(generation.number).await?;
+    let mut all = Vec::new();
+    for generation in control.generations().await?.into_iter().filter(|g| g.status != GenerationStatus::Retired) {
+        let texts = control.provider_texts(generation.number).await?;
+        all.push((generation, texts));
+    }
+    let mut taken = Taken::default();
+    for (generation, before) in &all {
+        let is_live = generation.status == GenerationStatus::Live;
         let mut texts = before.clone();
-        for (source, text) in &today {
-            if generation.number != live && texts.contains_key(source) {
-                continue;
-            }
-            if texts.insert(source.clone(), text.clone()).is_some_and(|other| other != *text) {
-                changed.push(source.clone());
+        for (source, text) in today.iter().filter(|(source, text)| before.get(*source) != Some(*text)) {
+            let other = all.iter().find(|(g, texts)| g.number != generation.number && texts.get(source) == Some(text));
+            match (before.contains_key(source), other) {
+                (false, _) => _ = texts.insert(source.clone(), text.clone()),
+                (true, _) if !is_live => {}
+                (true, Some((other, _))) => taken.kept.push((source.clone(), other.number)),
+                (true, None) => {
+                    texts.insert(source.clone(), text.clone());
+                    taken.changed.push(source.clone());
+                }
             }
         }
-        if texts != before {
+        if texts != *before && generation.status.is_complete() {
             control.set_provider_texts(generation.number, texts).await?;
         }
     }
-    Ok(changed)
+    Ok(taken)
 }
 
 /// The settings with the provider files that the live generation is folded with, for whoever folds the
@@ -96,3 +115,6 @@ pub async fn as_generation(loaded: &Loaded, control: &Control, number: u32) -> O
 fn is_there(data: &Path) -> bool {
     data.join("format").exists()
 }
+
+#[cfg(test)]
+mod tests;
