@@ -13,6 +13,7 @@ pub mod exit;
 pub mod explain;
 pub mod fetched_certificates;
 pub mod fetched_keys;
+pub mod generations;
 pub mod housekeeping;
 pub mod keys;
 pub mod latency;

@@ -16,7 +16,7 @@ use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
 use ledgerline_domain::ports::{Entities, Log as _, Web};
 use ledgerline_ingest::{Door, Hooks, RateLimit, Source};
-use ledgerline_processor::apply::{self, ApplySettings, Progress};
+use ledgerline_processor::apply::Progress;
 use ledgerline_processor::archiver::{self, ArchiverProgress, ArchiverSettings, STREAM_DEFAULT};
 use ledgerline_processor::hydrator::{self, HydratedSource, HydratorProgress, HydratorSettings, Parts};
 use ledgerline_replay::chain::OnProgress;
@@ -28,6 +28,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::exit::{Failure, Outcome};
+use crate::generations::{self, Processors};
 use crate::requests::Owner;
 use crate::secrets::SourceSecrets;
 use crate::settings::Loaded;
@@ -52,6 +53,8 @@ pub struct Machine {
     pub archived: Arc<ArchiverProgress>,
     /// What the hydrator did so far.
     pub hydrated: Arc<HydratorProgress>,
+    /// The way to the processors.
+    pub processors: Processors,
     loaded: Loaded,
     secrets: Arc<SourceSecrets>,
 }
@@ -61,7 +64,31 @@ impl Machine {
     pub async fn open(loaded: Loaded) -> Outcome<Self> {
         let secrets = Arc::new(SourceSecrets::read(&loaded)?);
         let data = Arc::new(Self::open_without_secrets(&loaded).await?);
-        Ok(Self { data, progress: Arc::default(), archived: Arc::default(), hydrated: Arc::default(), loaded, secrets })
+        let taken = generations::take_settings(&data.control, &loaded.sources).await?;
+        for source in taken.changed {
+            tracing::warn!(
+                source,
+                "the provider file is not the one that the state was folded with: events that are folded already \
+                 keep their reading; `ledgerline replay repair --reinterpret` or `replay rebuild` gives them the new one"
+            );
+        }
+        for (source, generation) in taken.kept {
+            tracing::warn!(
+                source,
+                generation,
+                "the provider file of the settings is the one of another generation: the live one keeps its own; \
+                 `ledgerline replay promote --generation` changes over"
+            );
+        }
+        Ok(Self {
+            data,
+            progress: Arc::default(),
+            archived: Arc::default(),
+            hydrated: Arc::default(),
+            processors: Processors::default(),
+            loaded,
+            secrets,
+        })
     }
 
     /// Opens the data directory for work that needs no secrets.
@@ -104,11 +131,9 @@ impl Machine {
         Ok(Task::spawn("ingest", |stop| ledgerline_ingest::run(listener, door, wait_for(stop))))
     }
 
-    /// Folds the log into the store.
+    /// Folds the log into every complete generation, and takes orders about them.
     pub fn processor(&self) -> Task {
-        let (log, store) = (self.data.log.clone(), self.data.store.clone());
-        let (sources, progress) = (self.loaded.sources.clone(), self.progress.clone());
-        Task::spawn("processor", |stop| apply::run(log, store, sources, ApplySettings::default(), progress, stop))
+        self.processors.start(self.data.clone(), self.progress.clone())
     }
 
     /// Writes the log into the archive.
@@ -205,7 +230,7 @@ impl Machine {
 
     /// Carries out what the command line asks for.
     pub fn requests_watch(&self) -> Task {
-        let owner = Owner { data: self.data.clone(), loaded: self.loaded.clone() };
+        let owner = Owner { data: self.data.clone(), loaded: self.loaded.clone(), processors: self.processors.clone() };
         Task::spawn("requests", |stop| async move {
             tokio::select! {
                 () = housekeeping::requests(owner) => {}
@@ -296,9 +321,14 @@ impl Replay<'_> {
     ) -> Outcome<Report> {
         let recheck = |envelope: &Envelope| self.secrets.and_then(|secrets| secrets.recheck(envelope));
         let input = Input { only, ..self.input(self.secrets.is_some().then_some(&recheck)) };
-        let shard_of = |key: &EntityKey| Some(self.shard_of(key));
+        let shard_of = shard_of(self.shards);
         Ok(verify::verify(archive, &**store, &input, &shard_of, on_progress).await?)
     }
+}
+
+/// In which of so many shards an entity's events lie.
+pub fn shard_of(shards: u32) -> impl Fn(&EntityKey) -> Option<ShardId> + Copy {
+    move |key| Some(ShardId::numbered(partition::shard_index(key, shards)))
 }
 
 /// A role at work.
@@ -336,6 +366,11 @@ impl Task {
     pub async fn stop(mut self) -> Outcome<()> {
         self.stop.send_replace(true);
         self.ended().await
+    }
+
+    /// Has it end at once, without waiting.
+    pub fn abort(&self) {
+        self.handle.abort();
     }
 
     /// Ends it at once, wherever it is, as a crash would.

@@ -74,7 +74,12 @@ impl Crew {
 
     /// Reads and folds some objects, each with its place in the archive and the number of its shard;
     /// those of a shard in the order of its chain. Gives what came of each, in no order.
-    pub fn fold(&mut self, input: &Input<'_>, within: Within<'_>, batch: Vec<(usize, u16, Fetched)>) -> Result<Vec<(usize, Read)>> {
+    pub fn fold(
+        &mut self,
+        input: &Input<'_>,
+        within: Within<'_>,
+        batch: Vec<(usize, u16, Fetched)>,
+    ) -> Result<Vec<(usize, Read)>> {
         if let [thread] = &mut *self.threads {
             return thread.work(input, within, batch, 0, 1);
         }

@@ -17,6 +17,7 @@ pub mod check;
 pub mod close;
 pub mod compact;
 pub mod export;
+pub mod generation;
 pub mod lookup;
 pub mod manifests;
 pub mod parquet_export;

@@ -158,7 +158,7 @@ impl<A: Archive, E: Entities + Quarantine> Repair<'_, A, E> {
             }
             let money = money(None, Some(&archived));
             let words = vec!["it has no live record".to_owned()];
-            let drift = Drift { entity: archived.key.clone(), words, money };
+            let drift = Drift { entity: archived.key.clone(), words, money, status: None };
             return Some(Found { live: None, archived, shard, drift, waits: false });
         };
         let Verdict::Differs(drift) = compare(&live, &archived, through, Some(folded)) else { return None };

@@ -20,8 +20,8 @@ use crate::histories::{Fates, Histories};
 use crate::pass::{Order, Pass, Shards, pass};
 use crate::rebuild::Input;
 use crate::report::Report;
-use crate::within::Within;
 use crate::spilled::Compared;
+use crate::within::Within;
 
 /// Live records per page.
 const PAGE_RECORDS: usize = 1000;

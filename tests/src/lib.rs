@@ -12,4 +12,5 @@ pub mod permute;
 pub mod plain_model;
 pub mod sealed;
 pub mod stack;
+pub mod traffic;
 pub mod vault;

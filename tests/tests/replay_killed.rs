@@ -32,7 +32,8 @@ fn a_killed_replay_leaves_nothing_that_disturbs_the_next() {
     let before = strays(&served.data);
 
     // Now beside live traffic.
-    let mut load_beside = served.spawn(&["load", "--source", "shop", "--url", &url, "--seconds", "30", "--rate", "300"]);
+    let mut load_beside =
+        served.spawn(&["load", "--source", "shop", "--url", &url, "--seconds", "30", "--rate", "300"]);
     let mut random = rand::rngs::StdRng::seed_from_u64(rand::random());
     let mut killed = 0;
     for round in 0..KILLS {

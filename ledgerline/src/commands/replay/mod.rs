@@ -3,8 +3,11 @@
 mod adjustments;
 mod close;
 mod export;
+mod generations;
+mod rebuild;
 mod runs;
 mod sink;
+mod switch;
 mod verify;
 
 use ledgerline_domain::Result;
@@ -21,6 +24,17 @@ use crate::times;
 
 /// Runs the command.
 pub async fn run(loaded: &Loaded, command: &ReplayCommand, out: &mut Output) -> Outcome {
+    // What folds with the provider files of the settings: these may read otherwise than the state was folded.
+    match command {
+        ReplayCommand::Rebuild(args) => return rebuild::run(loaded, args, out).await,
+        ReplayCommand::Promote(args) => return switch::promote(loaded, args, out).await,
+        ReplayCommand::Rollback(args) => return switch::rollback(loaded, args, out).await,
+        ReplayCommand::Retire(args) => return switch::retire(loaded, args, out).await,
+        ReplayCommand::Generations { json } => return generations::run(loaded, *json, out).await,
+        _ => {}
+    }
+    // The others fold with the files that the live generation is folded with.
+    let loaded = &crate::generations::as_live(loaded).await?;
     match command {
         ReplayCommand::Verify(args) => verify::run(loaded, args, out).await,
         ReplayCommand::Export(args) => export::run(loaded, args, out).await,
