@@ -3,10 +3,11 @@
 //! A [`Machine`] is a data directory in use with everything that works on it; each role is a
 //! [`Task`] that can be stopped (it finishes what it has in hand) or killed (as a crash would).
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions, EmbeddedReader, EmbeddedStore, LocalArchive};
@@ -30,7 +31,7 @@ use tokio::task::JoinHandle;
 use crate::exit::{Failure, Outcome};
 use crate::secrets::SourceSecrets;
 use crate::settings::Loaded;
-use crate::{housekeeping, telemetry};
+use crate::{daybook, housekeeping, telemetry};
 
 pub use ledgerline_adapters::embedded::SHARDS_MAX;
 pub use ledgerline_adapters::{HttpsWeb, SystemClock};
@@ -40,6 +41,9 @@ pub use ledgerline_processor::archiver::STREAM_DEFAULT as STREAM;
 pub async fn reader(data: &Path) -> Outcome<EmbeddedReader> {
     Ok(EmbeddedReader::open(data).await?)
 }
+
+/// Says how many requests of each source were refused since the start, by cause.
+pub(crate) type Refused = Box<dyn Fn() -> BTreeMap<String, BTreeMap<&'static str, u64>> + Send + Sync>;
 
 /// A data directory in use by this process, and what is needed to work on it.
 pub struct Machine {
@@ -51,6 +55,8 @@ pub struct Machine {
     pub archived: Arc<ArchiverProgress>,
     /// What the hydrator did so far.
     pub hydrated: Arc<HydratorProgress>,
+    /// What the door refused so far, once there is one.
+    pub(crate) refused: Arc<OnceLock<Refused>>,
     loaded: Loaded,
     secrets: Arc<SourceSecrets>,
 }
@@ -60,7 +66,8 @@ impl Machine {
     pub async fn open(loaded: Loaded) -> Outcome<Self> {
         let secrets = Arc::new(SourceSecrets::read(&loaded)?);
         let data = Arc::new(Self::open_without_secrets(&loaded).await?);
-        Ok(Self { data, progress: Arc::default(), archived: Arc::default(), hydrated: Arc::default(), loaded, secrets })
+        let (progress, archived, hydrated) = (Arc::default(), Arc::default(), Arc::default());
+        Ok(Self { data, progress, archived, hydrated, refused: Arc::default(), loaded, secrets })
     }
 
     /// Opens the data directory for work that needs no secrets.
@@ -100,6 +107,9 @@ impl Machine {
         };
         let (log, secrets) = (self.data.log.clone(), self.secrets.clone());
         let door = Arc::new(Door::new(settings, sources, log, secrets, Arc::new(SystemClock), hooks)?);
+        let counting = door.clone();
+        // A second door of one machine would be a second process; the first one counts.
+        let _ = self.refused.set(Box::new(move || counting.refused()));
         Ok(Task::spawn("ingest", |stop| ledgerline_ingest::run(listener, door, wait_for(stop))))
     }
 
@@ -167,6 +177,12 @@ impl Machine {
         })
     }
 
+    /// Writes down what a close of the day will want to know.
+    pub fn daybook(&self) -> Task {
+        let (data, archived, refused) = (self.data.clone(), self.archived.clone(), self.refused.clone());
+        Task::spawn("daybook", |stop| daybook::run(data, archived, refused, stop))
+    }
+
     /// Sums up metrics.
     pub fn metrics_upkeep(&self) -> Task {
         Task::spawn("upkeep of the metrics", |stop| async move {
@@ -222,13 +238,7 @@ impl Machine {
 
     /// Position of the newest record of each shard that has one.
     pub async fn tips(&self) -> Outcome<Vec<(ShardId, SequenceNumber)>> {
-        let mut tips = Vec::new();
-        for shard in self.data.log.shards() {
-            if let Some(tip) = self.data.log.tip(&shard).await? {
-                tips.push((shard, tip));
-            }
-        }
-        Ok(tips)
+        Ok(daybook::tips(&self.data).await?)
     }
 
     /// Whether everything that the log holds is folded.
@@ -243,9 +253,7 @@ impl Machine {
 
     /// Whether everything that the log holds is archived.
     pub async fn is_archived(&self) -> Outcome<bool> {
-        let archived = self.archived.positions();
-        let tips = self.tips().await?;
-        Ok(tips.iter().all(|(shard, tip)| archived.get(shard).is_some_and(|done| done >= tip)))
+        Ok(daybook::is_archived(&self.data, &self.archived).await?)
     }
 }
 
