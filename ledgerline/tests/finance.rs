@@ -76,7 +76,7 @@ fn send(folder: &Path, url: &str, files: &[String]) {
 }
 
 fn segments(folder: &Path) -> Vec<PathBuf> {
-    let shards = std::fs::read_dir(folder.join("data/archive/segments/main")).unwrap();
+    let shards = std::fs::read_dir(folder.join("ledgerline-data/archive/segments/main")).unwrap();
     let files = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
     let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
     files.sort();
