@@ -135,6 +135,12 @@ fn a_day_is_closed_proved_and_corrected() {
     let said = close(5, &["--open"]).1;
     assert!(said.contains("by M. Rossi") && said.contains("--correct"), "{said}");
 
+    let object = folder.join(format!("ledgerline-data/archive/closes/main/{today}.json"));
+    let by_hand = format!("grep -v '^  \"statement_sha256\":' {} | sha256sum", object.display());
+    let by_hand = Command::new("sh").args(["-c", &by_hand]).output().unwrap().stdout;
+    let by_hand = String::from_utf8(by_hand).unwrap();
+    assert!(by_hand.starts_with(first["statement_sha256"].as_str().unwrap()), "{by_hand}");
+
     // What comes later does not disturb the proof; it is an adjustment.
     served(folder, |url| send(folder, url, &[held]));
     assert!(close(0, &["--check"]).0.contains("✓ proved: 6 records"));
