@@ -2,8 +2,9 @@
 //!
 //! The fold is a pure function of the set of verified events, and the archive holds that set. So
 //! replay is the live path with another source of events: [`verify`] folds the archive and compares
-//! with the live state (I8), [`export`] folds what was true at a time as known at a time, and
-//! [`chain`] checks that the archive is whole (I6).
+//! with the live state (I8), [`export`] folds what was true at a time as known at a time, [`close`] signs a
+//! day off and proves it again, [`adjustments`] finds what came after, and [`chain`] checks that the archive
+//! is whole (I6).
 //!
 //! Memory: the entity records of the whole archive in their stored form, one segment, and no bodies
 //! beyond it.
