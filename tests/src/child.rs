@@ -115,14 +115,6 @@ impl Served {
         (out.status.code().unwrap_or(-1), text)
     }
 
-    /// Starts another command on the same settings, to be killed.
-    ///
-    /// # Panics
-    /// When it cannot be started.
-    pub fn spawn(&self, arguments: &[&str]) -> Child {
-        self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts")
-    }
-
     /// Peak resident memory of the server so far, in bytes, where the system tells.
     pub fn memory_peak_bytes(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.as_ref()?.id())).ok()?;
