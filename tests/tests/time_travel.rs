@@ -232,7 +232,7 @@ async fn folded(records: &[Record]) -> Rebuilt {
     }
     stop.send_replace(true);
     archiver.await.unwrap().unwrap();
-    let input = Input { stream: archiver::STREAM_DEFAULT, sources: &sources, recheck: None };
+    let input = Input::new(archiver::STREAM_DEFAULT, &sources);
     let rebuilt = rebuild(&*archive, &input, &mut |_| ()).await.unwrap();
     assert!(rebuilt.chain.is_clean() && rebuilt.counts.records == records.len() as u64, "{:?}", rebuilt.chain);
     assert!(rebuilt.chain.segments() > 4, "several segments");
