@@ -25,6 +25,7 @@ pub mod manifests;
 pub mod parquet_export;
 pub mod partition;
 pub mod rebuild;
+pub mod redrive;
 pub mod repair;
 pub mod report;
 pub mod runs;
