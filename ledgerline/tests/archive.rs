@@ -1,4 +1,5 @@
 //! `ledgerline archive …` as a process: exit codes, words and JSON.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
