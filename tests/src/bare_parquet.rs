@@ -33,6 +33,7 @@ const SCHEMA: &str = "message segment {
     OPTIONAL BYTE_ARRAY unreadable (STRING);
     REQUIRED BYTE_ARRAY signature_headers;
     REQUIRED BYTE_ARRAY body;
+    OPTIONAL BYTE_ARRAY redrive_run (STRING);
 }";
 
 fn properties() -> WriterPropertiesPtr {
@@ -59,7 +60,7 @@ fn properties() -> WriterPropertiesPtr {
             .set_column_dictionary_enabled(path.clone(), true)
             .set_column_compression(path, Compression::UNCOMPRESSED);
     }
-    for name in ["request_digest", "unreadable"] {
+    for name in ["request_digest", "unreadable", "redrive_run"] {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), true);
     }
     for name in ["signature_headers", "body"] {
@@ -73,7 +74,7 @@ fn properties() -> WriterPropertiesPtr {
     Arc::new(properties.build())
 }
 
-/// A Parquet object of one row group with the records, none of which is a part of a request or unreadable.
+/// A Parquet object of one row group with the records, none of which is a part of a request, unreadable or redriven.
 ///
 /// # Panics
 /// When the writer refuses them.
@@ -113,6 +114,7 @@ pub fn write(records: &[Sequenced<Envelope>]) -> Vec<u8> {
     put::<ByteArrayType>(&mut group, &[], Some(&absent));
     put::<ByteArrayType>(&mut group, &texts(&|r| r.value.signature_headers.as_str().into()), None);
     put::<ByteArrayType>(&mut group, &texts(&|r| r.value.event.body.clone().into()), None);
+    put::<ByteArrayType>(&mut group, &[], Some(&absent));
     group.close().expect("closed");
     file.into_inner().expect("an object")
 }
