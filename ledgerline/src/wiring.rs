@@ -32,7 +32,7 @@ use crate::exit::{Failure, Outcome};
 use crate::generations::{self, Processors};
 use crate::requests::Owner;
 use crate::secrets::SourceSecrets;
-use crate::settings::Loaded;
+use crate::settings::{Loaded, Settings};
 use crate::{daybook, housekeeping, telemetry};
 
 pub use ledgerline_adapters::embedded::SHARDS_MAX;
@@ -294,13 +294,17 @@ pub struct Replay<'a> {
     pub shards: u32,
 }
 
+/// What a replay may use of the machine.
+pub fn replay_limits(settings: &Settings) -> Limits<'_> {
+    // Checked to be at most a terabyte.
+    let memory_bytes = usize::try_from(settings.limits.replay_memory_mib_max << 20).unwrap_or(usize::MAX);
+    Limits { memory_bytes, spill_dir: Some(&settings.data), ..Limits::default() }
+}
+
 impl Replay<'_> {
     /// What is read, and how. What does not fit into memory goes to the data directory.
     pub fn input<'b>(&'b self, recheck: Option<Recheck<'b>>) -> Input<'b> {
-        let settings = &self.loaded.settings;
-        // Checked to be at most a terabyte.
-        let memory_bytes = usize::try_from(settings.limits.replay_memory_mib_max << 20).unwrap_or(usize::MAX);
-        let limits = Limits { memory_bytes, spill_dir: Some(&settings.data), ..Limits::default() };
+        let limits = replay_limits(&self.loaded.settings);
         Input { recheck, limits, ..Input::new(STREAM_DEFAULT, &self.loaded.sources) }
     }
 

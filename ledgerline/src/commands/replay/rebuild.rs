@@ -23,7 +23,7 @@ use crate::generations::fill::{Done, Fill, Filled, positions};
 use crate::generations::{self, texts_of};
 use crate::output::{self, Output};
 use crate::settings::Loaded;
-use crate::wiring::{self, STREAM, SystemClock, shard_of};
+use crate::wiring::{self, STREAM, SystemClock, replay_limits, shard_of};
 use crate::words;
 
 /// How often programs are told where it is.
@@ -131,7 +131,7 @@ async fn new_providers(loaded: &Loaded, reader: &EmbeddedReader) -> Outcome<Load
 async fn compare(reader: &EmbeddedReader, with: &Loaded, part: Partition) -> Outcome<Report> {
     let (bar, mut tell) = progress("segments folded, for the plan");
     let only = move |key: &EntityKey| part.holds(key);
-    let mut input = Input::new(STREAM, &with.sources);
+    let mut input = Input { limits: replay_limits(&with.settings), ..Input::new(STREAM, &with.sources) };
     if part.count() > 1 {
         input.only = Some(&only);
     }
