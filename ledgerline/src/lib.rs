@@ -7,6 +7,7 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod consent;
+mod daybook;
 pub mod demo;
 pub mod examine;
 pub mod exit;

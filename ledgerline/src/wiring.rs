@@ -3,10 +3,11 @@
 //! A [`Machine`] is a data directory in use with everything that works on it; each role is a
 //! [`Task`] that can be stopped (it finishes what it has in hand) or killed (as a crash would).
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions, EmbeddedReader, LocalArchive};
@@ -20,7 +21,7 @@ use ledgerline_processor::apply::Progress;
 use ledgerline_processor::archiver::{self, ArchiverProgress, ArchiverSettings, STREAM_DEFAULT};
 use ledgerline_processor::hydrator::{self, HydratedSource, HydratorProgress, HydratorSettings, Parts};
 use ledgerline_replay::chain::OnProgress;
-use ledgerline_replay::rebuild::{Input, Recheck};
+use ledgerline_replay::rebuild::{Input, Limits, Only, Recheck};
 use ledgerline_replay::report::Report;
 use ledgerline_replay::verify;
 use tokio::net::TcpListener;
@@ -32,7 +33,7 @@ use crate::generations::{self, Processors};
 use crate::requests::Owner;
 use crate::secrets::SourceSecrets;
 use crate::settings::Loaded;
-use crate::{housekeeping, telemetry};
+use crate::{daybook, housekeeping, telemetry};
 
 pub use ledgerline_adapters::embedded::SHARDS_MAX;
 pub use ledgerline_adapters::{HttpsWeb, SystemClock};
@@ -42,6 +43,9 @@ pub use ledgerline_processor::archiver::STREAM_DEFAULT as STREAM;
 pub async fn reader(data: &Path) -> Outcome<EmbeddedReader> {
     Ok(EmbeddedReader::open(data).await?)
 }
+
+/// Says how many requests of each source were refused since the start, by cause.
+pub(crate) type Refused = Box<dyn Fn() -> BTreeMap<String, BTreeMap<&'static str, u64>> + Send + Sync>;
 
 /// A data directory in use by this process, and what is needed to work on it.
 pub struct Machine {
@@ -55,6 +59,8 @@ pub struct Machine {
     pub hydrated: Arc<HydratorProgress>,
     /// The way to the processors.
     pub processors: Processors,
+    /// What the door refused so far, once there is one.
+    pub(crate) refused: Arc<OnceLock<Refused>>,
     loaded: Loaded,
     secrets: Arc<SourceSecrets>,
 }
@@ -86,6 +92,7 @@ impl Machine {
             archived: Arc::default(),
             hydrated: Arc::default(),
             processors: Processors::default(),
+            refused: Arc::default(),
             loaded,
             secrets,
         })
@@ -128,6 +135,9 @@ impl Machine {
         };
         let (log, secrets) = (self.data.log.clone(), self.secrets.clone());
         let door = Arc::new(Door::new(settings, sources, log, secrets, Arc::new(SystemClock), hooks)?);
+        let counting = door.clone();
+        // A second door of one machine would be a second process; the first one counts.
+        let _ = self.refused.set(Box::new(move || counting.refused()));
         Ok(Task::spawn("ingest", |stop| ledgerline_ingest::run(listener, door, wait_for(stop))))
     }
 
@@ -193,6 +203,12 @@ impl Machine {
         })
     }
 
+    /// Writes down what a close of the day will want to know.
+    pub fn daybook(&self) -> Task {
+        let (data, archived, refused) = (self.data.clone(), self.archived.clone(), self.refused.clone());
+        Task::spawn("daybook", |stop| daybook::run(data, archived, refused, stop))
+    }
+
     /// Sums up metrics.
     pub fn metrics_upkeep(&self) -> Task {
         Task::spawn("upkeep of the metrics", |stop| async move {
@@ -248,13 +264,7 @@ impl Machine {
 
     /// Position of the newest record of each shard that has one.
     pub async fn tips(&self) -> Outcome<Vec<(ShardId, SequenceNumber)>> {
-        let mut tips = Vec::new();
-        for shard in self.data.log.shards() {
-            if let Some(tip) = self.data.log.tip(&shard).await? {
-                tips.push((shard, tip));
-            }
-        }
-        Ok(tips)
+        Ok(daybook::tips(&self.data).await?)
     }
 
     /// Whether everything that the log holds is folded.
@@ -269,9 +279,7 @@ impl Machine {
 
     /// Whether everything that the log holds is archived.
     pub async fn is_archived(&self) -> Outcome<bool> {
-        let archived = self.archived.positions();
-        let tips = self.tips().await?;
-        Ok(tips.iter().all(|(shard, tip)| archived.get(shard).is_some_and(|done| done >= tip)))
+        Ok(daybook::is_archived(&self.data, &self.archived).await?)
     }
 }
 
@@ -287,9 +295,18 @@ pub struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// What is read, and how.
+    /// What is read, and how. What does not fit into memory goes to the data directory.
     pub fn input<'b>(&'b self, recheck: Option<Recheck<'b>>) -> Input<'b> {
-        Input { recheck, ..Input::new(STREAM_DEFAULT, &self.loaded.sources) }
+        let settings = &self.loaded.settings;
+        // Checked to be at most a terabyte.
+        let memory_bytes = usize::try_from(settings.limits.replay_memory_mib_max << 20).unwrap_or(usize::MAX);
+        let limits = Limits { memory_bytes, spill_dir: Some(&settings.data), ..Limits::default() };
+        Input { recheck, limits, ..Input::new(STREAM_DEFAULT, &self.loaded.sources) }
+    }
+
+    /// In which shard an entity's events lie.
+    pub fn shard_of(&self, key: &EntityKey) -> ShardId {
+        ShardId::numbered(partition::shard_index(key, self.shards))
     }
 
     /// Folds the archive and compares with the live state.
@@ -299,8 +316,19 @@ impl Replay<'_> {
         store: &Arc<E>,
         on_progress: OnProgress<'_>,
     ) -> Outcome<Report> {
+        self.verify_only(archive, store, None, on_progress).await
+    }
+
+    /// The same for some of the entities.
+    pub async fn verify_only<E: Entities>(
+        &self,
+        archive: &LocalArchive,
+        store: &Arc<E>,
+        only: Option<Only<'_>>,
+        on_progress: OnProgress<'_>,
+    ) -> Outcome<Report> {
         let recheck = |envelope: &Envelope| self.secrets.and_then(|secrets| secrets.recheck(envelope));
-        let input = self.input(self.secrets.is_some().then_some(&recheck));
+        let input = Input { only, ..self.input(self.secrets.is_some().then_some(&recheck)) };
         let shard_of = shard_of(self.shards);
         Ok(verify::verify(archive, &**store, &input, &shard_of, on_progress).await?)
     }

@@ -14,8 +14,9 @@ use ledgerline_domain::{Error, Result};
 use serde::Serialize;
 
 use crate::chain::{ChainReport, OnProgress};
-use crate::pass::{Pass, Shards, pass};
+use crate::pass::{Order, Pass, Shards, pass};
 use crate::records::Records;
+use crate::within::Within;
 
 /// Most threads.
 const THREADS_MAX: usize = 64;
@@ -234,8 +235,31 @@ impl Rebuilt {
 ///
 /// It keeps its thread busy for tenths of a second at a time.
 pub async fn rebuild<A: Archive>(archive: &A, input: &Input<'_>, on_progress: OnProgress<'_>) -> Result<Rebuilt> {
-    let Pass { histories, shards, dir, mut counts, signatures, chain } = pass(archive, input, on_progress).await?;
-    let (records, fates) = Records::of(histories, &dir)?;
-    counts.add(&fates);
-    Ok(Rebuilt { records, shards, counts, signatures, chain })
+    rebuild_within(archive, input, Within::default(), on_progress).await
+}
+
+/// The same up to positions, telling what becomes of each record. Who wants to be told has it folded by
+/// one thread, in memory: what becomes of an event that lies in a file is known too late.
+pub async fn rebuild_within<A: Archive>(
+    archive: &A,
+    input: &Input<'_>,
+    within: Within<'_>,
+    on_progress: OnProgress<'_>,
+) -> Result<Rebuilt> {
+    let (mut input, mut orders) = (*input, [Order::SideBySide, Order::OneByOne].as_slice());
+    if within.watch.is_some() {
+        input.limits = Limits { threads: 1, memory_bytes: usize::MAX, ..input.limits };
+        orders = &[Order::OneByOne];
+    }
+    for order in orders {
+        let pass = pass(archive, &input, within, *order, &mut *on_progress).await?;
+        let Pass { histories, shards, dir, mut counts, signatures, chain } = pass;
+        let (records, fates) = Records::of(histories, &dir)?;
+        if fates.crossed && *order == Order::SideBySide {
+            continue;
+        }
+        counts.add(&fates.counts);
+        return Ok(Rebuilt { records, shards, counts, signatures, chain });
+    }
+    Err(Error::internal("fold the archive: no order was tried"))
 }

@@ -97,6 +97,14 @@ impl Served {
         assert!(status.success(), "the server ended with {status}\n{}", self.log());
     }
 
+    /// Starts another command on the same settings, to be killed or waited for. Its output is dropped.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs")
+    }
+
     /// Runs another command on the same settings: exit code and standard output.
     ///
     /// # Panics
@@ -105,14 +113,6 @@ impl Served {
         let out = self.command(arguments).stderr(Stdio::piped()).output().expect("it runs");
         let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
         (out.status.code().unwrap_or(-1), text)
-    }
-
-    /// Starts another command on the same settings, to be killed.
-    ///
-    /// # Panics
-    /// When it cannot be started.
-    pub fn spawn(&self, arguments: &[&str]) -> Child {
-        self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts")
     }
 
     /// Peak resident memory of the server so far, in bytes, where the system tells.

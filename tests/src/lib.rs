@@ -1,6 +1,7 @@
 //! What the tests and benchmarks share: a whole service in this process, bodies, fixtures, limits,
 //! conformance suites.
 
+pub mod bare_parquet;
 pub mod bodies;
 pub mod child;
 pub mod conformance;
@@ -8,6 +9,7 @@ pub mod fixtures;
 pub mod limits;
 pub mod payloads;
 pub mod permute;
+pub mod plain_model;
 pub mod sealed;
 pub mod stack;
 pub mod traffic;
