@@ -219,3 +219,6 @@ async fn reached<E: Entities>(
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests;

@@ -209,7 +209,12 @@ fn a_corrected_provider_file_goes_live_and_back_under_traffic() {
         wait_for("traffic", || traffic.acknowledged() >= before + events);
     };
     more(100);
-    wait_for("the archive", || served.run(&["replay", "verify"]).0 == 0);
+    // So many of them are archived that the plan has something to say.
+    wait_for("the archive", || {
+        let (code, text) = served.run(&["replay", "verify", "--json"]);
+        let report: Value = serde_json::from_str(&text).unwrap_or_default();
+        code == 0 && report["entities"].as_u64() >= Some(25)
+    });
     correct(&served);
     verified(&served);
 
@@ -281,7 +286,7 @@ fn kills_at_any_moment_leave_one_live_generation_and_every_event_in_each() {
         let number = building.map(|(number, _)| number.to_string());
         let mut arguments = vec!["replay", "rebuild", "--yes"];
         if killed < 12 {
-            arguments.extend(["--rate", "400"]);
+            arguments.extend(["--rate", "150"]);
         }
         if let Some(number) = &number {
             arguments.extend(["--generation", number]);

@@ -27,6 +27,8 @@ use crate::wiring::STREAM;
 
 /// Most records per commit.
 const BATCH_RECORDS: usize = 2048;
+/// Batches a second where a rate is given.
+const BATCHES_PER_SECOND: u32 = 10;
 /// Records of recent batches kept in memory (twice this at most).
 const CACHE_RECORDS: usize = 4096;
 /// How often a batch is folded again when another process fills the same part.
@@ -104,7 +106,7 @@ impl Fill<'_> {
         let mut feed = Feed::open(&*self.reader.archive, STREAM, shard, after, through.clone()).await?;
         let mut cache = Cache::new(CACHE_RECORDS);
         while let Some(rows) = feed.next().await? {
-            for rows in rows.chunks(BATCH_RECORDS) {
+            for rows in rows.chunks(self.batch_records()) {
                 let counts = self.batch(store, shard, &key, rows, &mut cache).await?;
                 done.records += rows.len() as u64;
                 done.counts.add(counts);
@@ -166,6 +168,12 @@ impl Fill<'_> {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Small batches where the rate is low: live traffic has priority all the time, not in turns.
+    fn batch_records(&self) -> usize {
+        let of_rate = self.rate.map_or(usize::MAX, |rate| usize::try_from(rate / BATCHES_PER_SECOND).unwrap_or(1));
+        of_rate.clamp(1, BATCH_RECORDS)
     }
 
     async fn hold_back(&self, records: u64, began: Instant) {
