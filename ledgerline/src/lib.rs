@@ -20,6 +20,7 @@ pub mod keys;
 pub mod latency;
 pub mod output;
 pub mod payments;
+pub mod redrives;
 pub mod release;
 pub mod requests;
 pub mod secret_ref;

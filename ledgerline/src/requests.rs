@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::generations::{self, Order, Processors};
+use crate::redrives::Redrives;
 use crate::release::release;
 use crate::settings::Loaded;
 use crate::wiring::{Machine, SystemClock};
@@ -43,6 +44,16 @@ pub enum Request {
         /// Its number.
         generation: u32,
     },
+    /// Begin to append archived originals to the log again; the run's object says which, and how far it is.
+    Redrive {
+        /// The run.
+        run: String,
+    },
+    /// Stop that, with what is done written down.
+    StopRedrive {
+        /// The run.
+        run: String,
+    },
 }
 
 impl Request {
@@ -52,6 +63,8 @@ impl Request {
             Self::Release { item } => format!("release {item}"),
             Self::Promote { generation, .. } => format!("promote generation {generation}"),
             Self::Retire { generation } => format!("retire generation {generation}"),
+            Self::Redrive { run } => format!("begin the run {run}"),
+            Self::StopRedrive { run } => format!("stop the run {run}"),
         }
     }
 }
@@ -96,6 +109,8 @@ pub struct Owner {
     pub loaded: Loaded,
     /// The processors of this process.
     pub processors: Processors,
+    /// The redrives of this process.
+    pub redrives: Redrives,
 }
 
 /// Does what was asked.
@@ -118,6 +133,8 @@ pub async fn carry_out(owner: &Owner, request: &Request) -> Outcome<Value> {
             owner.processors.order(Order::Promote(*generation, Duration::from_secs(*wait_seconds))).await
         }
         Request::Retire { generation } => owner.processors.order(Order::Retire(*generation)).await,
+        Request::Redrive { run } => Ok(Value::Bool(owner.redrives.begin(&owner.data, run))),
+        Request::StopRedrive { run } => Ok(Value::Bool(owner.redrives.stop(run))),
     }
 }
 
@@ -142,7 +159,12 @@ pub async fn answer_all(owner: &Owner) -> Result<()> {
 
 /// Does it in this process, with processors of its own as long as it takes.
 async fn alone(data: Arc<Embedded>, loaded: &Loaded, request: &Request) -> Outcome<Value> {
-    let owner = Owner { data: data.clone(), loaded: loaded.clone(), processors: Processors::default() };
+    let owner = Owner {
+        data: data.clone(),
+        loaded: loaded.clone(),
+        processors: Processors::default(),
+        redrives: Redrives::default(),
+    };
     let mut processors = None;
     if matches!(request, Request::Promote { .. } | Request::Retire { .. }) {
         processors = Some(owner.processors.start(data, Arc::default()));

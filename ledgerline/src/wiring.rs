@@ -30,6 +30,7 @@ use tokio::task::JoinHandle;
 
 use crate::exit::{Failure, Outcome};
 use crate::generations::{self, Processors};
+use crate::redrives::Redrives;
 use crate::requests::Owner;
 use crate::secrets::SourceSecrets;
 use crate::settings::{Loaded, Settings};
@@ -246,7 +247,12 @@ impl Machine {
 
     /// Carries out what the command line asks for.
     pub fn requests_watch(&self) -> Task {
-        let owner = Owner { data: self.data.clone(), loaded: self.loaded.clone(), processors: self.processors.clone() };
+        let owner = Owner {
+            data: self.data.clone(),
+            loaded: self.loaded.clone(),
+            processors: self.processors.clone(),
+            redrives: Redrives::default(),
+        };
         Task::spawn("requests", |stop| async move {
             tokio::select! {
                 () = housekeeping::requests(owner) => {}

@@ -5,6 +5,8 @@ mod close;
 mod export;
 mod generations;
 mod rebuild;
+mod redrive;
+mod repair;
 mod runs;
 mod sink;
 mod switch;
@@ -24,24 +26,21 @@ use crate::times;
 
 /// Runs the command.
 pub async fn run(loaded: &Loaded, command: &ReplayCommand, out: &mut Output) -> Outcome {
-    // What folds with the provider files of the settings: these may read otherwise than the state was folded.
+    // These fold with the provider files that the live generation is folded with; the others choose.
+    let live = async || crate::generations::as_live(loaded).await;
     match command {
-        ReplayCommand::Rebuild(args) => return rebuild::run(loaded, args, out).await,
-        ReplayCommand::Promote(args) => return switch::promote(loaded, args, out).await,
-        ReplayCommand::Rollback(args) => return switch::rollback(loaded, args, out).await,
-        ReplayCommand::Retire(args) => return switch::retire(loaded, args, out).await,
-        ReplayCommand::Generations { json } => return generations::run(loaded, *json, out).await,
-        _ => {}
-    }
-    // The others fold with the files that the live generation is folded with.
-    let loaded = &crate::generations::as_live(loaded).await?;
-    match command {
-        ReplayCommand::Verify(args) => verify::run(loaded, args, out).await,
-        ReplayCommand::Export(args) => export::run(loaded, args, out).await,
-        ReplayCommand::Adjustments(args) => adjustments::run(loaded, args, out).await,
-        ReplayCommand::Close(args) => close::run(loaded, args, out).await,
+        ReplayCommand::Verify(args) => verify::run(&live().await?, args, out).await,
+        ReplayCommand::Export(args) => export::run(&live().await?, args, out).await,
+        ReplayCommand::Adjustments(args) => adjustments::run(&live().await?, args, out).await,
+        ReplayCommand::Close(args) => close::run(&live().await?, args, out).await,
+        ReplayCommand::Rebuild(args) => rebuild::run(loaded, args, out).await,
+        ReplayCommand::Promote(args) => switch::promote(loaded, args, out).await,
+        ReplayCommand::Rollback(args) => switch::rollback(loaded, args, out).await,
+        ReplayCommand::Retire(args) => switch::retire(loaded, args, out).await,
+        ReplayCommand::Generations { json } => generations::run(loaded, *json, out).await,
+        ReplayCommand::Repair(args) => repair::run(loaded, args, out).await,
+        ReplayCommand::Redrive(args) => redrive::run(loaded, args, out).await,
         ReplayCommand::Runs { limit, json } => runs::run(loaded, *limit, *json, out).await,
-        _ => Err(Failure::new(Exit::Refused, "run the command: it is being built")),
     }
 }
 
@@ -69,7 +68,6 @@ fn check_whole(what: &str, rebuilt: &Rebuilt) -> Outcome<()> {
 }
 
 /// What the arguments select; wrong ones are refused with code 2.
-#[expect(dead_code, reason = "the commands that select come next")]
 fn selector(args: &SelectorArgs) -> Outcome<Selector> {
     let from = args.from.as_deref().map(|text| times::from("--from", text)).transpose()?;
     let to = args.to.as_deref().map(|text| times::from("--to", text)).transpose()?;

@@ -16,10 +16,10 @@ use super::{check_whole, progress, selector};
 use crate::cli::RepairArgs;
 use crate::consent::{self, Plan, Recorded};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::generations::texts_of;
+use crate::generations::{self, texts_of};
 use crate::output::{self, Output};
 use crate::settings::Loaded;
-use crate::wiring::{self, Replay, STREAM, SystemClock, shard_of};
+use crate::wiring::{self, Machine, Replay, STREAM, SystemClock, shard_of};
 use crate::words;
 
 /// Most entities that people get by name; JSON has more.
@@ -27,19 +27,15 @@ const NAMED_MAX: usize = 20;
 /// How often programs are told how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// Runs the command. `settings` has the provider files of the settings, `live` those of the live generation.
-pub async fn run(settings: &Loaded, live: &Loaded, args: &RepairArgs, out: &mut Output) -> Outcome {
+/// Runs the command.
+pub async fn run(settings: &Loaded, args: &RepairArgs, out: &mut Output) -> Outcome {
     let reader = wiring::reader(&settings.settings.data).await?;
-    if args.reinterpret && texts_of(&live.sources) != texts_of(&settings.sources) {
-        return Err(Failure::new(
-            Exit::Refused,
-            "reinterpret: the live generation is still folded with other provider files than the settings name, so its \
-             next events would be read the old way again; restart `serve` with the corrected file first, or use \
-             `ledgerline replay rebuild` and `promote`, which need no restart",
-        ));
-    }
+    let live = &match args.reinterpret {
+        true => as_the_settings(settings).await?,
+        false => generations::as_live(settings).await?,
+    };
     let selector = selector(&args.selector)?;
-    let meant = Meant::find(&reader.archive, &selector).await?;
+    let meant = Meant::find(&*reader.archive, &selector).await?;
     let wanted = |entity: &EntityKey| selector.takes_entity(entity) && meant.holds(entity);
     let (bar, mut tell) = progress("segments folded");
     let replay = Replay { loaded: live, secrets: None, shards: reader.format.log_shards };
@@ -79,6 +75,31 @@ pub async fn run(settings: &Loaded, live: &Loaded, args: &RepairArgs, out: &mut 
         }
     }
     Ok(if report.waiting > 0 { Exit::Busy } else { Exit::Ok })
+}
+
+/// The settings, once the live generation is folded with their provider files. A running server took them
+/// when it started; without one they are taken here, as a start would.
+async fn as_the_settings(settings: &Loaded) -> Outcome<Loaded> {
+    let mut live = generations::as_live(settings).await?;
+    if texts_of(&live.sources) != texts_of(&settings.sources)
+        && let Ok(data) = Machine::open_without_secrets(settings).await
+    {
+        generations::take_settings(&data.control, &settings.sources).await?;
+        live = generations::as_live(settings).await?;
+    }
+    if settings
+        .sources
+        .iter()
+        .all(|(name, provider)| live.sources.provider(name).map(|p| p.text()) == Some(provider.text()))
+    {
+        return Ok(live);
+    }
+    Err(Failure::new(
+        Exit::Refused,
+        "reinterpret: the live generation is folded with other provider files than the settings name, so its next \
+         events would be read the old way again; restart `serve` with the corrected file first, or use \
+         `ledgerline replay rebuild` and `promote`, which need no restart",
+    ))
 }
 
 fn nothing(args: &RepairArgs, out: &mut Output) -> Outcome {
