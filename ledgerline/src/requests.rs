@@ -185,6 +185,8 @@ async fn alone(data: Arc<Embedded>, loaded: &Loaded, request: &Request) -> Outco
 pub async fn ask(loaded: &Loaded, control: &Control, request: &Request, wait: Duration) -> Outcome<Value> {
     let held = match Machine::open_without_secrets(loaded).await {
         Ok(data) => {
+            // As the start of a server does: what is done now is read with the files of today.
+            generations::take_settings(&data.control, &loaded.sources).await?;
             return alone(Arc::new(data), loaded, request).await;
         }
         // Somebody has the lock; whatever else is wrong would be wrong there too.

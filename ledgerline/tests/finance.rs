@@ -76,9 +76,9 @@ fn send(folder: &Path, url: &str, files: &[String]) {
 }
 
 fn segments(folder: &Path) -> Vec<PathBuf> {
-    let shards = std::fs::read_dir(folder.join("ledgerline-data/archive/segments/main")).unwrap();
-    let files = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
-    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    let below = |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let shards = below(folder.join("ledgerline-data/archive/segments/stream=main"));
+    let mut files: Vec<_> = shards.flat_map(below).flat_map(below).collect();
     files.sort();
     files
 }

@@ -71,7 +71,7 @@ pub async fn positions<A: Archive>(archive: &A, stream: &str) -> Result<Position
     Ok(positions)
 }
 
-/// An archive of which only the segments up to positions are shown, and no manifests: they speak of more.
+/// An archive of which only the segments up to positions are shown, and no manifests and heads: they speak of more.
 /// It is for reading.
 pub(crate) struct Bounded<A> {
     archive: Arc<A>,
@@ -84,7 +84,7 @@ impl<A: Archive> Bounded<A> {
     }
 
     fn shows(&self, text: &str) -> bool {
-        if text.starts_with("manifests/") {
+        if text.starts_with("manifests/") || text.starts_with("heads/") {
             return false;
         }
         let Some(key) = SegmentKey::parse(text) else { return true };
