@@ -36,7 +36,7 @@ pub(crate) struct Found {
 
 /// Whether it is the segment that its key names.
 pub(crate) enum Opened {
-    Segment(SegmentInfo),
+    Segment(Box<SegmentInfo>),
     /// It is the segment of this other key.
     Misplaced(String),
     /// No segment, or none of a version that is known.
@@ -78,7 +78,7 @@ impl Fetched {
         let (sha256, bytes) = (digest(&object), object.len() as u64);
         let (opened, segment) = match SegmentReader::open(object.clone()) {
             Ok(segment) => match segment.info().key() {
-                own if own == text => (Opened::Segment(segment.info().clone()), Some(segment)),
+                own if own == text => (Opened::Segment(Box::new(segment.info().clone())), Some(segment)),
                 own => (Opened::Misplaced(own), None),
             },
             Err(error) if error.kind() == ErrorKind::Data => (Opened::Damaged(diagnose(&object)), None),

@@ -33,6 +33,9 @@ impl Default for Records {
     }
 }
 
+/// The number of a record's shard, and its stored form.
+pub(crate) type StoredIn<'a> = (u16, Cow<'a, [u8]>);
+
 impl Records {
     /// Of the histories of all threads, finished. Gives what became of all events too. Where any went to
     /// files, all do: what is in memory first, so that each part has the room to itself.
@@ -68,7 +71,7 @@ impl Records {
     }
 
     /// All of them, each with the number of its shard and in its stored form, in the order of the keys.
-    pub fn stored(&self) -> Box<dyn Iterator<Item = Result<(u16, Cow<'_, [u8]>)>> + '_> {
+    pub fn stored(&self) -> Box<dyn Iterator<Item = Result<StoredIn<'_>>> + '_> {
         match self {
             Self::Memory(tables) => {
                 let all = sorted(tables).into_iter();

@@ -67,8 +67,8 @@ async fn attempt<A: Archive, E: Entities>(
         }
     }
     let seen = Seen { shards: &shards, chain: &chain, folded: &folded, shard_of };
-    let mut report = Report::default();
-    report.entities = histories.iter().map(|histories| histories.len() as u64).sum();
+    let here = histories.iter().map(|histories| histories.len() as u64).sum();
+    let mut report = Report { entities: here, ..Report::default() };
     let page = |after: Option<String>| async move { entities.stored(after.as_deref(), PAGE_RECORDS).await };
     let mut coming = Some(Ahead::start(page(None)).await);
     while let Some(next) = coming.take() {

@@ -107,7 +107,7 @@ impl<'a, A: Archive> Walk<'a, A> {
             return;
         };
         let segment = match opened {
-            Opened::Segment(info) => Some(info),
+            Opened::Segment(info) => Some(*info),
             Opened::Misplaced(own) => {
                 // It is not a link of the chain here, whatever it is elsewhere.
                 self.report.note(FaultKind::Misplaced, &text, format!("the object under this key is {own}"));

@@ -82,7 +82,8 @@ mod tests {
         type Row = Sequenced<Envelope>;
         let row = log(&[made(1, What::Captured(5), 1, 2)]).into_values().flatten().next().unwrap();
         let part = |index| Some(RequestPart { digest: "ab".into(), index });
-        let changes: Vec<Box<dyn Fn(&mut Row)>> = vec![
+        type Change = Box<dyn Fn(&mut Row)>;
+        let changes: Vec<Change> = vec![
             Box::new(|_| ()),
             Box::new(|row| row.sequence = SequenceNumber::from_u64(9)),
             Box::new(|row| row.arrived_at = at(9)),
