@@ -96,7 +96,7 @@ impl<'a, A: Archive> Recorded<'a, A> {
     /// Writes down that the plan is about to be done.
     pub async fn begin(archive: &'a A, plan: &Plan, args: &ConsentArgs) -> Outcome<Self> {
         let data = serde_json::to_value(plan).map_err(|e| Failure::failed(format!("write down the plan: {e}")))?;
-        let by = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
+        let by = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".to_owned());
         let run = Run::new(plan.command, &by, args.reason.clone(), data, SystemClock.now(), rand::random());
         runs::begin(archive, STREAM, &run).await?;
         Ok(Self { archive, run })
