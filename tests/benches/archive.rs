@@ -184,7 +184,7 @@ db = duckdb.connect()
 db.execute("SET threads = 1")
 files = f"read_parquet('{root}/segments/*/*/*/*.parquet', hive_partitioning = true, hive_types = {{'hour': VARCHAR}})"
 hour = lambda micros: time.strftime('%Y-%m-%dT%H', time.gmtime(int(micros) / 1e6))
-everything = "sum(length(body)), sum(length(signature_headers)), count(DISTINCT event_type), max(sequence)"
+everything = "sum(octet_length(body)), sum(octet_length(signature_headers)), count(DISTINCT event_type), max(sequence)"
 queries = [
     ("full scan", f"SELECT {everything} FROM {files}"),
     ("one entity", f"SELECT body, signature_headers FROM {files} WHERE entity = '{entity}'"),

@@ -40,6 +40,8 @@ pub struct SegmentWriter {
     raw_bytes: usize,
     count: u64,
     hour: String,
+    /// The same, as a number.
+    hours: i64,
     last: Option<SequenceNumber>,
     gathered: Gathered,
     replaces: Vec<Replaced>,
@@ -62,6 +64,7 @@ impl SegmentWriter {
             raw_bytes: 0,
             count: 0,
             hour: String::new(),
+            hours: 0,
             last,
             gathered: Gathered::default(),
             replaces: Vec::new(),
@@ -77,7 +80,7 @@ impl SegmentWriter {
 
     /// Whether a record that arrived then may be pushed: all are of the first one's hour.
     pub fn takes_hour_of(&self, arrived_at: UnixNanos) -> bool {
-        self.count == 0 || self.hour == arrived_at.hour()
+        self.count == 0 || self.hours == hours(arrived_at)
     }
 
     /// How many records it holds.
@@ -106,6 +109,7 @@ impl SegmentWriter {
         check_sequence(&record.sequence)?;
         if self.count == 0 {
             self.hour = record.arrived_at.hour();
+            self.hours = hours(record.arrived_at);
         }
         let bytes = self.rows.push(record)?;
         self.gathered.note(record);
@@ -163,6 +167,11 @@ impl std::fmt::Debug for SegmentWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SegmentWriter({} of {}, {} records)", self.place.shard, self.place.stream, self.count)
     }
+}
+
+/// The hour of a time, counted from the epoch.
+fn hours(at: UnixNanos) -> i64 {
+    at.nanos().div_euclid(3_600_000_000_000)
 }
 
 fn unwritable(cause: ParquetError) -> Error {
