@@ -51,8 +51,46 @@ pub struct Sequenced<T> {
 pub struct ReadBatch {
     /// Records in the log's order; empty when there was nothing new within the wait.
     pub records: Vec<Sequenced<Bytes>>,
-    /// How many records of this shard follow that the log knows of; 0 means caught up.
+    /// How many records of this shard follow that the log knows of; 0 means caught up. Exact where
+    /// `late` is `None`, else at least so many.
     pub behind: u64,
+    /// How far the last record read is behind the newest one, where the log tells that by time and
+    /// does not count records; zero means caught up.
+    pub late: Option<Duration>,
+    /// The shard is closed and this was its end: no record follows, now or later. Its progress is
+    /// [`SequenceNumber::shard_end`] from here on, and the shards that follow it may be read.
+    pub ended: bool,
+}
+
+/// The hash keys that a shard takes, both included: 0 to 2^128 - 1 over all open shards together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HashRange {
+    /// First hash key.
+    pub first: u128,
+    /// Last hash key.
+    pub last: u128,
+}
+
+/// A shard and where it came from. A split closes one shard and opens two children of it, a merge
+/// closes two and opens one child of both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardInfo {
+    /// The shard.
+    pub id: ShardId,
+    /// The shards whose records come before its own; empty for a first one. A parent that the log no
+    /// longer lists has nothing left to read.
+    pub parents: Vec<ShardId>,
+    /// Which keys it takes, where the log tells.
+    pub hash_range: Option<HashRange>,
+    /// It takes no more records.
+    pub closed: bool,
+}
+
+impl ShardInfo {
+    /// A first shard, open.
+    pub fn first(id: ShardId) -> Self {
+        Self { id, parents: Vec::new(), hash_range: None, closed: false }
+    }
 }
 
 /// How much one read may give and how long it may wait for the first record.
@@ -68,8 +106,15 @@ pub struct ReadLimit {
 
 /// The ordered log.
 pub trait Log: Send + Sync + 'static {
-    /// The shards, in a stable order.
+    /// The shards, in a stable order; closed ones too while the log keeps records of them. Of a log
+    /// that can split and merge its shards: as [`lineage`](Self::lineage) last found them.
     fn shards(&self) -> Vec<ShardId>;
+
+    /// Asks the log for its shards and where they come from. A log whose shards never change need not
+    /// say more than [`shards`](Self::shards).
+    fn lineage(&self) -> impl Future<Output = Result<Vec<ShardInfo>>> + Send {
+        async move { Ok(self.shards().into_iter().map(ShardInfo::first).collect()) }
+    }
 
     /// Appends records; `Ok` means every one is durable, in the given order per key. The answer
     /// has one place per record. On [`Retry`](crate::error::ErrorKind::Retry) any of them may or
