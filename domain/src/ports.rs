@@ -63,7 +63,7 @@ pub struct ReadBatch {
 }
 
 /// The hash keys that a shard takes, both included: 0 to 2^128 - 1 over all open shards together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HashRange {
     /// First hash key.
     pub first: u128,

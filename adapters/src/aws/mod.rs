@@ -4,3 +4,4 @@
 //! - [`leases`]: who reads which shard, in a DynamoDB table.
 
 pub mod kinesis;
+pub mod leases;

@@ -26,7 +26,7 @@ const PASSING: [&str; 13] = [
 
 /// One failed attempt.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     /// The service's error code, if it answered with one.
     pub code: Option<String>,
     /// Whether a later attempt may go better.
@@ -59,7 +59,7 @@ impl Failure {
 }
 
 /// Whether an error code says that too much was asked.
-pub(super) fn is_throttle(code: &str) -> bool {
+pub(crate) fn is_throttle(code: &str) -> bool {
     code.contains("Throttling") || code.contains("LimitExceeded") || code.contains("ThroughputExceeded")
 }
 

@@ -128,6 +128,7 @@ impl Lanes {
     }
 
     /// Whether a head may be sent now.
+    #[cfg(test)]
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }

@@ -58,7 +58,7 @@ struct ShardReads {
 }
 
 /// Where a new iterator begins.
-pub(super) enum From {
+pub(super) enum Start {
     /// Behind a position, or at the oldest record.
     After(Option<SequenceNumber>),
     /// At the first record that arrived then or later.
@@ -73,6 +73,8 @@ impl Reader {
     /// See [`Log::read`](ledgerline_domain::ports::Log::read); the shard exists.
     pub async fn read(&self, shard: &ShardId, after: Option<&SequenceNumber>, limit: ReadLimit) -> Result<ReadBatch> {
         if after.is_some_and(SequenceNumber::is_shard_end) {
+            // A reader that goes on asking must not spin.
+            tokio::time::sleep(limit.wait).await;
             return Ok(ReadBatch { late: Some(Duration::ZERO), ended: true, ..ReadBatch::default() });
         }
         after.map(number).transpose()?;
@@ -92,6 +94,9 @@ impl Reader {
         let (mut throttles, mut expired) = (0, 0);
         loop {
             if let Some(batch) = place.give(limit) {
+                if batch.ended {
+                    tokio::time::sleep(until.saturating_duration_since(Instant::now())).await;
+                }
                 return Ok(batch);
             }
             let asked = limit.records_max.clamp(1, self.settings.read_records_max);
@@ -132,7 +137,7 @@ impl Reader {
         let fresh = |at: &Instant| at.elapsed() < self.settings.iterator_age_max;
         let iterator = match place.iterator.take().filter(|(_, made)| fresh(made)) {
             Some((iterator, _)) => iterator,
-            None => self.iterator(shard, &From::After(place.after.clone())).await?,
+            None => self.iterator(shard, &Start::After(place.after.clone())).await?,
         };
         self.ask_with(shard, place, iterator, records_max).await
     }
@@ -154,16 +159,16 @@ impl Reader {
     }
 
     /// A new iterator.
-    pub(super) async fn iterator(&self, shard: &ShardId, from: &From) -> Result<String, Failure> {
+    pub(super) async fn iterator(&self, shard: &ShardId, from: &Start) -> Result<String, Failure> {
         self.turn(shard, |reads| &mut reads.iterators).await;
         self.counts.iterator_calls.fetch_add(1, Ordering::Relaxed);
         let call = self.client.get_shard_iterator().stream_name(&self.settings.stream).shard_id(shard.as_str());
         let call = match from {
-            From::After(None) => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
-            From::After(Some(after)) => call
+            Start::After(None) => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
+            Start::After(Some(after)) => call
                 .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
                 .starting_sequence_number(number(after).map_err(Failure::of_answer)?),
-            From::Time(at) => call.shard_iterator_type(ShardIteratorType::AtTimestamp).timestamp(*at),
+            Start::Time(at) => call.shard_iterator_type(ShardIteratorType::AtTimestamp).timestamp(*at),
         };
         let answer = call.send().await.map_err(Failure::from)?;
         answer.shard_iterator.ok_or_else(|| Failure::of_answer(Error::retry("the answer has no iterator")))

@@ -8,7 +8,7 @@ use ledgerline_domain::Result;
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
 
 use super::place::{Place, Standing};
-use super::reader::{From, Reader};
+use super::reader::{Reader, Start};
 
 /// How far back is looked, one after the other, before all of it is read.
 const LOOK_BACK: [Duration; 3] =
@@ -23,23 +23,23 @@ pub(super) async fn tip(
     known: Option<SequenceNumber>,
 ) -> Result<Option<SequenceNumber>> {
     if known.is_some() {
-        return last(reader, shard, From::After(known)).await;
+        return last(reader, shard, Start::After(known)).await;
     }
     for back in LOOK_BACK {
         let at = DateTime::from(SystemTime::now() - back);
-        let found = last(reader, shard, From::Time(at)).await?;
+        let found = last(reader, shard, Start::Time(at)).await?;
         if found.is_some() {
             return Ok(found);
         }
     }
-    last(reader, shard, From::After(None)).await
+    last(reader, shard, Start::After(None)).await
 }
 
-async fn last(reader: &Reader, shard: &ShardId, from: From) -> Result<Option<SequenceNumber>> {
+async fn last(reader: &Reader, shard: &ShardId, from: Start) -> Result<Option<SequenceNumber>> {
     let failed = |failure: super::failure::Failure| failure.during(format!("find the newest record of {shard}"));
     let mut place = Place::new(match &from {
-        From::After(after) => after.clone(),
-        From::Time(_) => None,
+        Start::After(after) => after.clone(),
+        Start::Time(_) => None,
     });
     let iterator = reader.iterator(shard, &from).await.map_err(failed)?;
     reader.ask_with(shard, &mut place, iterator, RECORDS_MAX).await.map_err(failed)?;
