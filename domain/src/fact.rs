@@ -107,18 +107,26 @@ impl Meaning {
     /// Digest of what the event says (type, order, facts): two copies of one delivery agree in it,
     /// whatever the provider changed around the facts.
     pub fn digest(&self, event_type: &str, order: &OrderKey) -> [u8; 8] {
-        let mut hash = Sha256::new();
-        hash.update((event_type.len() as u64).to_le_bytes());
-        hash.update(event_type);
         let says = (order, &self.facts, &self.status);
-        // Nearly always small enough for the stack.
+        // Nearly always small enough for the stack, and then digested in one piece.
         let mut small = [0; 512];
-        if let Ok(bytes) = postcard::to_slice(&says, &mut small) {
-            hash.update(bytes);
-        } else if let Ok(bytes) = postcard::to_stdvec(&says) {
-            hash.update(bytes);
+        let length = (event_type.len() as u64).to_le_bytes();
+        let head = length.len() + event_type.len();
+        let mut whole = None;
+        if let Some((before, room)) = small.split_at_mut_checked(head)
+            && let Ok(used) = postcard::to_slice(&says, room)
+        {
+            before[..length.len()].copy_from_slice(&length);
+            before[length.len()..].copy_from_slice(event_type.as_bytes());
+            whole = Some(head + used.len());
         }
-        let full = hash.finalize();
+        let full = match whole.and_then(|whole| small.get(..whole)) {
+            Some(whole) => Sha256::digest(whole),
+            None => {
+                let says = postcard::to_stdvec(&says).unwrap_or_default();
+                Sha256::new().chain_update(length).chain_update(event_type).chain_update(says).finalize()
+            }
+        };
         let mut short = [0; 8];
         short.copy_from_slice(&full[..8]);
         short

@@ -5,17 +5,19 @@
 
 use std::cmp::Ordering;
 
+use crate::error::{Error, Result};
 use crate::fact::Meaning;
 use crate::ids::{EntityKey, SequenceNumber};
 use crate::order::{OrderClass, OrderKey};
 use crate::payment::Anomaly;
-use crate::record::{Delivery, EntityRecord, Entry, State};
+use crate::record::{Delivery, EntityRecord, Entry, Growing, State};
 use crate::time::UnixNanos;
 
 use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
 
 /// An event as the fold takes it: read from the log and interpreted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incoming {
     /// The provider's event id.
     pub id: CompactString,
@@ -31,6 +33,18 @@ pub struct Incoming {
     pub sequence: SequenceNumber,
     /// What it says; nothing when it cannot be read, which parks it.
     pub meaning: Option<Meaning>,
+}
+
+impl Incoming {
+    /// Appends a binary form to `out`, for a short stay outside of memory; it carries no version.
+    pub fn write(&self, out: Vec<u8>) -> Result<Vec<u8>> {
+        postcard::serialize_with_flavor(self, Growing(out)).map_err(|e| Error::internal("write an event").because(e))
+    }
+
+    /// Reads it back.
+    pub fn read(bytes: &[u8]) -> Result<Self> {
+        postcard::from_bytes(bytes).map_err(|e| Error::data("read an event: its bytes are damaged").because(e))
+    }
 }
 
 /// What became of one incoming event.

@@ -123,6 +123,28 @@ impl EntityKey {
     pub fn id(&self) -> &str {
         parts(&self.0).2
     }
+
+    /// Which of `count` parts the entity belongs to, from 0: the same on every machine and for ever.
+    /// Logs choose the shard by it, so it is part of the stored format. It is FNV-1a with 64 bits over
+    /// the bytes of the key, mixed by the finaliser of MurmurHash3, and scaled to the number of parts
+    /// by its upper bits. Always 0 when there is one part or none.
+    pub fn part_of(&self, count: u32) -> u32 {
+        // Upper half of the product: uniform over 0..count, and below it.
+        let scaled = (u128::from(stable_hash(self.0.as_bytes())) * u128::from(count)) >> 64;
+        u32::try_from(scaled).unwrap_or_default()
+    }
+}
+
+fn stable_hash(bytes: &[u8]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in bytes {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
 }
 
 /// Source, kind and id; what is not there is empty.

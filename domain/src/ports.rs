@@ -244,6 +244,16 @@ pub trait Archive: Send + Sync + 'static {
 
     /// All keys that start with `prefix`, in byte order.
     fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>>> + Send;
+
+    /// Those of them that are at or behind `from` in byte order, without looking at the others where that
+    /// can be done.
+    fn list_from(&self, prefix: &str, from: &str) -> impl Future<Output = Result<Vec<String>>> + Send {
+        async move {
+            let mut keys = self.list(prefix).await?;
+            keys.retain(|key| key.as_str() >= from);
+            Ok(keys)
+        }
+    }
 }
 
 /// Secrets of the sources. Asked on every request, so that a rotation needs no restart.

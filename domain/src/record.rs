@@ -18,6 +18,7 @@ use crate::payment::{Anomaly, Payment};
 use crate::time::UnixNanos;
 use crate::view::{CommonView, DocumentView, PaymentView};
 
+pub(crate) use binary::Growing;
 pub use binary::{key_of, same_but_for_revision};
 
 /// Version of the stored binary form.
@@ -202,7 +203,7 @@ impl EntityRecord {
     pub fn encode_binary(&self, mut buffer: Vec<u8>) -> Result<Vec<u8>> {
         buffer.clear();
         buffer.extend_from_slice(&[RECORD_VERSION, 0]);
-        let mut binary = postcard::serialize_with_flavor(self, binary::Growing(buffer))
+        let mut binary = postcard::serialize_with_flavor(self, Growing(buffer))
             .map_err(|e| Error::internal("write an entity record").because(e))?;
         if binary.len() > COMPRESS_ABOVE_BYTES + HEADER_BYTES {
             let packed = zstd::bulk::compress(&binary[HEADER_BYTES..], 1)

@@ -10,8 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use provider::ProviderCommand;
 pub use replay::{
-    AdjustmentsArgs, CloseArgs, ConsentArgs, ExportArgs, Format, RebuildArgs, RedriveArgs, RepairArgs, ReplayCommand,
-    SelectorArgs, SwitchArgs, TimeOf, VerifyArgs,
+    AdjustmentsArgs, AdjustmentsFormat, CloseArgs, ConsentArgs, ExportArgs, ExportFormat, RebuildArgs, RedriveArgs,
+    RepairArgs, ReplayCommand, SelectorArgs, SwitchArgs, TimeOf, VerifyArgs,
 };
 
 const EXIT_CODES: &str = "Exit codes:

@@ -1,4 +1,4 @@
-//! What a server does beside its roles: carries out releases that the command line asked for, and
+//! What a server does beside its roles: carries out what the command line asked for, and
 //! lets the log forget what is safely archived and folded, and hydrated.
 
 use std::sync::Arc;
@@ -8,52 +8,15 @@ use ledgerline_adapters::embedded::Embedded;
 use ledgerline_domain::Result;
 use ledgerline_domain::ids::{SequenceNumber, ShardId, SourceName};
 use ledgerline_domain::ports::{Entities as _, Log as _};
-use ledgerline_domain::provider::Sources;
 use ledgerline_processor::archiver::{ArchiverProgress, Positions};
 use ledgerline_processor::hydrator::progress_key;
-use serde::{Deserialize, Serialize};
 
-use crate::exit::{Exit, Outcome};
-use crate::release::{Released, release};
-use crate::wiring::SystemClock;
+use crate::requests::{Owner, answer_all};
 
 /// How often requests of the command line are looked for.
 pub const REQUESTS_LOOK: Duration = Duration::from_secs(1);
 /// How often the log is allowed to forget.
 pub const RELEASE_LOOK: Duration = Duration::from_secs(10);
-
-/// What became of a release, as the server tells the command line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReleaseAnswer {
-    /// The exit code.
-    pub exit: u8,
-    /// Why not, when it was not done.
-    pub message: String,
-    /// What went back into the log.
-    pub released: Vec<Released>,
-}
-
-impl ReleaseAnswer {
-    /// From what [`release`] gave.
-    pub fn of(outcome: Outcome<Vec<Released>>) -> Self {
-        match outcome {
-            Ok(released) => Self { exit: Exit::Ok as u8, message: String::new(), released },
-            Err(failure) => Self { exit: failure.exit as u8, message: failure.message, released: Vec::new() },
-        }
-    }
-}
-
-/// Carries out all releases that were asked for.
-pub async fn answer_requests(data: &Embedded, sources: &Sources) -> Result<()> {
-    for request in data.store.pending_releases().await? {
-        let done = release(&request.quarantine_id, &*data.store, &*data.log, &SystemClock, sources).await;
-        let answer = ReleaseAnswer::of(done);
-        tracing::info!(item = request.quarantine_id, exit = answer.exit, "a release was asked for");
-        let text = serde_json::to_string(&answer).unwrap_or_default();
-        data.store.finish_release(request.id, &text).await?;
-    }
-    Ok(())
-}
 
 /// Lets the log forget, for ever, what is archived and durably folded, and done by the hydrator for the
 /// sources in `hydrated`; errors are logged and looked at again.
@@ -105,11 +68,11 @@ async fn hydrated_through(
 }
 
 /// Looks after requests for ever; errors are logged and looked at again.
-pub async fn requests(data: Arc<Embedded>, sources: Arc<Sources>) {
+pub async fn requests(owner: Owner) {
     loop {
         tokio::time::sleep(REQUESTS_LOOK).await;
-        if let Err(error) = answer_requests(&data, &sources).await {
-            tracing::warn!(%error, "failed to look after releases; trying again");
+        if let Err(error) = answer_all(&owner).await {
+            tracing::warn!(%error, "failed to look after requests; trying again");
         }
     }
 }

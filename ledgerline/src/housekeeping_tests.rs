@@ -9,6 +9,7 @@ use ledgerline_domain::request::RawRequest;
 use ledgerline_domain::signature::{SecretSet, sign, verify};
 
 use super::*;
+use crate::wiring::SystemClock;
 
 /// A signed event of the built-in provider `generic`, as the door would append it.
 fn record(n: usize) -> LogRecord {

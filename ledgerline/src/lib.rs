@@ -19,6 +19,7 @@ pub mod latency;
 pub mod output;
 pub mod payments;
 pub mod release;
+pub mod requests;
 pub mod secret_ref;
 pub mod secrets;
 pub mod sender;

@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
@@ -18,17 +19,45 @@ pub const WIDTH: usize = 110;
 /// The sink of a command's results.
 pub struct Output {
     sink: Box<dyn Write + Send>,
+    is_terminal: bool,
+}
+
+/// Lines that are kept, for what is printed into a file.
+#[derive(Clone, Default)]
+pub struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// What was written so far.
+    pub fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Output {
     /// Standard output.
     pub fn stdout() -> Self {
-        Self { sink: Box::new(std::io::stdout()) }
+        Self { sink: Box::new(std::io::stdout()), is_terminal: std::io::stdout().is_terminal() }
     }
 
     /// Any other sink, for tests and for files.
     pub fn to(sink: impl Write + Send + 'static) -> Self {
-        Self { sink: Box::new(sink) }
+        Self { sink: Box::new(sink), is_terminal: false }
+    }
+
+    /// Whether somebody reads along.
+    pub fn is_terminal(&self) -> bool {
+        self.is_terminal
     }
 
     /// One line.

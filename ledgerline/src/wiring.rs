@@ -9,12 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions, EmbeddedReader, EmbeddedStore, LocalArchive};
+use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions, EmbeddedReader, LocalArchive};
 use ledgerline_adapters::{Trust, partition};
 use ledgerline_domain::Result;
 use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Entities as _, Log as _, Web};
+use ledgerline_domain::ports::{Entities, Log as _, Web};
 use ledgerline_ingest::{Door, Hooks, RateLimit, Source};
 use ledgerline_processor::apply::{self, ApplySettings, Progress};
 use ledgerline_processor::archiver::{self, ArchiverProgress, ArchiverSettings, STREAM_DEFAULT};
@@ -28,6 +28,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::exit::{Failure, Outcome};
+use crate::requests::Owner;
 use crate::secrets::SourceSecrets;
 use crate::settings::Loaded;
 use crate::{housekeeping, telemetry};
@@ -202,12 +203,12 @@ impl Machine {
         })
     }
 
-    /// Carries out releases that the command line asks for.
+    /// Carries out what the command line asks for.
     pub fn requests_watch(&self) -> Task {
-        let (data, sources) = (self.data.clone(), self.loaded.sources.clone());
+        let owner = Owner { data: self.data.clone(), loaded: self.loaded.clone() };
         Task::spawn("requests", |stop| async move {
             tokio::select! {
-                () = housekeeping::requests(data, sources) => {}
+                () = housekeeping::requests(owner) => {}
                 () = wait_for(stop) => {}
             }
             Ok(())
@@ -263,20 +264,25 @@ pub struct Replay<'a> {
 impl Replay<'_> {
     /// What is read, and how.
     pub fn input<'b>(&'b self, recheck: Option<Recheck<'b>>) -> Input<'b> {
-        Input { stream: STREAM_DEFAULT, sources: &self.loaded.sources, recheck }
+        Input { recheck, ..Input::new(STREAM_DEFAULT, &self.loaded.sources) }
+    }
+
+    /// In which shard an entity's events lie.
+    pub fn shard_of(&self, key: &EntityKey) -> ShardId {
+        ShardId::numbered(partition::shard_index(key, self.shards))
     }
 
     /// Folds the archive and compares with the live state.
-    pub async fn verify(
+    pub async fn verify<E: Entities>(
         &self,
         archive: &LocalArchive,
-        store: &EmbeddedStore,
+        store: &Arc<E>,
         on_progress: OnProgress<'_>,
     ) -> Outcome<Report> {
         let recheck = |envelope: &Envelope| self.secrets.and_then(|secrets| secrets.recheck(envelope));
         let input = self.input(self.secrets.is_some().then_some(&recheck));
-        let shard_of = |key: &EntityKey| Some(ShardId::numbered(partition::shard_index(key, self.shards)));
-        Ok(verify::verify(archive, store, &input, &shard_of, on_progress).await?)
+        let shard_of = |key: &EntityKey| Some(self.shard_of(key));
+        Ok(verify::verify(archive, &**store, &input, &shard_of, on_progress).await?)
     }
 }
 

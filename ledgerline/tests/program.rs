@@ -296,8 +296,9 @@ fn damage_to_the_archive_is_found_and_named() {
     let none = ["--config", "kept/ledgerline.toml", "replay", "export", "--known-at", "2020-01-01T00:00:00Z"];
     assert_eq!(expect(folder, 0, &none), "");
 
-    let shard = folder.join("kept/data/archive/segments/main/shard-0001");
-    let segment = std::fs::read_dir(&shard).unwrap().next().unwrap().unwrap().path();
+    let shard = folder.join("kept/data/archive/segments/stream=main/shard=shard-0001");
+    let first_in = |folder: &std::path::Path| std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let segment = first_in(&first_in(&shard));
     let mut bytes = std::fs::read(&segment).unwrap();
     let middle = bytes.len() / 2;
     *bytes.get_mut(middle).unwrap() ^= 1;

@@ -4,6 +4,7 @@
 use ledgerline_domain::Result;
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
 use ledgerline_domain::ports::Archive;
+use ledgerline_domain::segment::ByteRange;
 use serde::Serialize;
 
 use crate::walk::Walk;
@@ -15,8 +16,10 @@ pub const FAULTS_MAX: usize = 1000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
-    /// An object that is no readable segment: damaged, cut short, or of a newer version.
+    /// An object some of whose bytes are not what was written, or that is cut short.
     Damaged,
+    /// An object of a version that this program does not know.
+    Version,
     /// A sound segment that its successor or a manifest names with another digest: exchanged.
     Changed,
     /// A sound segment under the key of another one.
@@ -31,8 +34,38 @@ pub enum FaultKind {
     Missing,
     /// A manifest that cannot be read, or that does not say what its hour contains.
     Manifest,
-    /// An object among the segments that has no business there.
+    /// A head that cannot be read, or that does not say where its shard's chain is.
+    Head,
+    /// A compacted object that is not, row for row, what it replaces.
+    Compacted,
+    /// An object that has no business in the archive.
     Stray,
+}
+
+impl FaultKind {
+    /// What to do about it, for an object under `key`.
+    fn fix(self, key: &str) -> &'static str {
+        if key.starts_with("manifests/") || key.starts_with("heads/") {
+            return match self {
+                Self::Stray => "move it out of the archive: it is none of its objects",
+                _ => "run `ledgerline archive manifests`: manifests and heads are made again from the segments",
+            };
+        }
+        match self {
+            Self::Damaged | Self::Missing | Self::Hole | Self::Headless => {
+                "restore the object from a copy or an older version, byte for byte; then check again"
+            }
+            Self::Changed | Self::Overlap => {
+                "somebody exchanged it: restore the original from a copy, byte for byte, and find out who wrote here"
+            }
+            Self::Version => "use the newer program that wrote it",
+            Self::Misplaced | Self::Stray => "move it out of the archive: it is none of its objects",
+            Self::Manifest | Self::Head => "run `ledgerline archive manifests`",
+            Self::Compacted => {
+                "remove it and run `ledgerline archive compact` again: the originals are what counts, and they are there"
+            }
+        }
+    }
 }
 
 /// One thing that is wrong.
@@ -42,8 +75,13 @@ pub struct Fault {
     pub kind: FaultKind,
     /// The key of the object.
     pub key: String,
+    /// Where in it, if only a part is concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<ByteRange>,
     /// For people.
     pub words: String,
+    /// What to do about it.
+    pub fix: &'static str,
 }
 
 /// A shard's chain.
@@ -70,6 +108,8 @@ pub struct ChainReport {
     pub manifests: u64,
     /// Of them, those that state a complete hour.
     pub hours_complete: u64,
+    /// Heads found.
+    pub heads: u64,
     /// How many things are wrong.
     pub faults_total: u64,
     /// The first [`FAULTS_MAX`] of them.
@@ -103,10 +143,26 @@ impl ChainReport {
     }
 
     pub(crate) fn note(&mut self, kind: FaultKind, key: impl Into<String>, words: impl Into<String>) {
+        self.note_at(kind, key, None, words);
+    }
+
+    pub(crate) fn note_at(
+        &mut self,
+        kind: FaultKind,
+        key: impl Into<String>,
+        bytes: Option<ByteRange>,
+        words: impl Into<String>,
+    ) {
         self.faults_total += 1;
         if self.faults.len() < FAULTS_MAX {
-            self.faults.push(Fault { kind, key: key.into(), words: words.into() });
+            let key = key.into();
+            self.faults.push(Fault { kind, fix: kind.fix(&key), key, bytes, words: words.into() });
         }
+    }
+
+    /// Whether such a fault of the object is noted.
+    pub(crate) fn has(&self, kind: FaultKind, key: &str) -> bool {
+        self.faults.iter().any(|fault| fault.kind == kind && fault.key == key)
     }
 }
 
@@ -127,14 +183,6 @@ pub type OnProgress<'a> = &'a mut (dyn FnMut(Progress) + Send);
 /// Walks the chains of all shards of `stream`, reads every row, and checks the manifests.
 pub async fn check<A: Archive>(archive: &A, stream: &str, on_progress: OnProgress<'_>) -> Result<ChainReport> {
     let mut walk = Walk::begin(archive, stream).await?;
-    while let Some(segment) = walk.next().await? {
-        for row in segment.rows() {
-            match row {
-                Ok(_) => walk.count_record(),
-                Err(error) => walk.damaged(&segment.info().key(), &error),
-            }
-        }
-        on_progress(walk.progress());
-    }
+    walk.read_all(on_progress).await?;
     walk.end().await
 }

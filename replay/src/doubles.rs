@@ -13,7 +13,7 @@ use ledgerline_domain::provider::{Provider, Sources};
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::request::RawRequest;
 use ledgerline_domain::segment::manifest::ShardManifest;
-use ledgerline_domain::segment::{Link, Manifest, SegmentPlace, SegmentWriter, keys};
+use ledgerline_domain::segment::{Link, Manifest, SegmentPlace, SegmentReader, SegmentWriter, digest, keys};
 use ledgerline_domain::signature::{SecretSet, reverify, sign, verify};
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_domain::{Error, Result};
@@ -137,9 +137,29 @@ impl TestArchive {
     /// Chains the log in segments of at most `records` records, with complete manifests.
     pub fn of(log: &BTreeMap<ShardId, Vec<Sequenced<Envelope>>>, records: usize) -> Self {
         let archive = Self::default();
+        archive.append(log, records);
+        archive
+    }
+
+    /// Continues the chains of what is there with the records of the log behind it.
+    pub fn append(&self, log: &BTreeMap<ShardId, Vec<Sequenced<Envelope>>>, records: usize) {
+        let archive = self;
         let mut manifests: BTreeMap<String, Manifest> = BTreeMap::new();
         for (shard, log) in log {
-            let mut after = None;
+            let last = archive
+                .0
+                .lock()
+                .unwrap()
+                .keys()
+                .rfind(|key| key.starts_with(&keys::segments_of_shard(STREAM, shard)))
+                .cloned();
+            let mut after = last.map(|key| {
+                let object = archive.object(&key);
+                let last = SegmentReader::open(object.clone()).unwrap().info().last.clone();
+                (last, Link { key, sha256: digest(&object) })
+            });
+            let new = |record: &&Sequenced<Envelope>| after.as_ref().is_none_or(|(last, _)| record.sequence > *last);
+            let log: Vec<_> = log.iter().filter(new).cloned().collect();
             for hour in log.chunk_by(|a, b| a.arrived_at.hour() == b.arrived_at.hour()) {
                 for cut in hour.chunks(records) {
                     let place = SegmentPlace { stream: STREAM.into(), shard: shard.clone(), after: after.take() };
@@ -161,9 +181,12 @@ impl TestArchive {
             }
         }
         for (hour, manifest) in manifests {
-            archive.put(&keys::manifest(STREAM, &hour), manifest.encode().unwrap().into());
+            let key = keys::manifest(STREAM, &hour);
+            let known = archive.0.lock().unwrap().get(&key).cloned();
+            let mut merged = known.map_or_else(|| Manifest::empty(STREAM, &hour), |m| Manifest::decode(&m).unwrap());
+            merged.merge(manifest);
+            archive.put(&key, merged.encode().unwrap().into());
         }
-        archive
     }
 
     pub fn put(&self, key: &str, bytes: Bytes) {
@@ -180,17 +203,24 @@ impl TestArchive {
 
     pub fn segments(&self, shard: u32) -> Vec<String> {
         let prefix = keys::segments_of_shard(STREAM, &ShardId::numbered(shard));
-        self.0.lock().unwrap().keys().filter(|key| key.starts_with(&prefix)).cloned().collect()
+        let listed = self.0.lock().unwrap().keys().filter(|key| key.starts_with(&prefix)).cloned().collect();
+        keys::chain_order(listed).0.iter().map(keys::SegmentKey::text).collect()
     }
 }
 
 impl Archive for TestArchive {
-    async fn create(&self, _: &str, _: Bytes) -> Result<Created> {
-        Err(Error::internal("write to an archive that is only read"))
+    async fn create(&self, key: &str, bytes: Bytes) -> Result<Created> {
+        let mut objects = self.0.lock().unwrap();
+        if objects.contains_key(key) {
+            return Ok(Created::Exists);
+        }
+        objects.insert(key.to_owned(), bytes);
+        Ok(Created::New)
     }
 
-    async fn replace(&self, _: &str, _: Bytes) -> Result<()> {
-        Err(Error::internal("write to an archive that is only read"))
+    async fn replace(&self, key: &str, bytes: Bytes) -> Result<()> {
+        self.put(key, bytes);
+        Ok(())
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
@@ -265,5 +295,5 @@ impl Entities for TestEntities {
 
 /// What replay is given.
 pub fn input(sources: &Sources) -> Input<'_> {
-    Input { stream: STREAM, sources, recheck: Some(&recheck) }
+    Input { recheck: Some(&recheck), ..Input::new(STREAM, sources) }
 }

@@ -1,32 +1,68 @@
-//! The records that an archive folds to: those of recent events as they are, the others in their
-//! stored form, which takes a fraction of the memory and is what a live record is compared with.
+//! The records that an archive folds to, in bounded memory.
 //!
-//! Events of one entity mostly lie close together, so nearly every record is written once. A late
-//! event reads its record back.
+//! Those of recent events are kept as they are (warm), the others in their stored form (cold), which
+//! takes a fraction of the memory and is what a live record is compared with. Events of one entity
+//! mostly lie close together, so nearly every record is written once; a late event reads its record
+//! back.
+//!
+//! Cold records lie in parts, by a hash of their key. When they take more memory than they may, the
+//! largest part goes to a file, and what comes for it later follows it there: records as they cool,
+//! and events that are not taken yet. Once the last event was read, such a part is folded alone, by
+//! the same steps in the same order, so its records are byte for byte those that would have been folded
+//! in memory. A part that is too large by itself is split the same way, by another hash. What cannot
+//! be split is one entity's history: that is folded in memory whatever it takes.
 
 use std::hash::BuildHasher as _;
+use std::path::PathBuf;
 
 use hashbrown::HashTable;
 use ledgerline_domain::Result;
 use ledgerline_domain::fold::{Fate, Incoming, settle, take};
-use ledgerline_domain::ids::{EntityKey, ShardId};
+use ledgerline_domain::ids::EntityKey;
 use ledgerline_domain::record::EntityRecord;
 
 use crate::cold::Cold;
+use crate::rebuild::Counts;
+use crate::spill::SpillWriter;
+use crate::spilled::{self, Compared};
 
 /// Records kept as they are; twice this at most.
 const WARM_MAX: usize = 512;
+/// How often a part that is too large by itself is split again: each time into [`Bounds::parts`].
+const DEPTH_MAX: u32 = 3;
+
+/// How much memory histories may take, and where the rest goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    /// Most bytes of cold records.
+    pub bytes: usize,
+    /// Parts; a power of two.
+    pub parts: usize,
+    /// Records kept as they are.
+    pub warm: usize,
+    /// Directory of the files.
+    pub dir: PathBuf,
+    /// How often what lies here was split before.
+    pub depth: u32,
+}
+
+impl Bounds {
+    pub fn new(bytes: usize, parts: usize, dir: PathBuf) -> Self {
+        Self { bytes, parts: parts.next_power_of_two(), warm: WARM_MAX, dir, depth: 0 }
+    }
+}
 
 /// Records by key, each with the number of its shard.
 #[derive(Debug)]
 pub(crate) struct Histories {
-    warm_max: usize,
-    shards: Vec<ShardId>,
+    bounds: Bounds,
     /// Keys come from providers, so the hash is keyed at random.
     hasher: foldhash::fast::RandomState,
     young: HashTable<Warm>,
     old: HashTable<Warm>,
-    cold: Cold,
+    parts: Vec<Part>,
+    /// What became of the events so far; those in files are counted when they are folded.
+    fates: Counts,
     /// What a record is written into before it is known how long it is.
     buffer: Vec<u8>,
 }
@@ -35,53 +71,86 @@ pub(crate) struct Histories {
 #[derive(Debug)]
 struct Warm {
     hash: u64,
-    shard: usize,
+    shard: u16,
     record: EntityRecord,
 }
 
-impl Default for Histories {
-    fn default() -> Self {
-        Self {
-            warm_max: WARM_MAX,
-            shards: Vec::new(),
-            hasher: foldhash::fast::RandomState::default(),
-            young: HashTable::new(),
-            old: HashTable::new(),
-            cold: Cold::default(),
-            buffer: Vec::new(),
-        }
-    }
+/// Cold records and where they are.
+#[derive(Debug)]
+enum Part {
+    Here(Cold),
+    Away(SpillWriter),
 }
 
 impl Histories {
-    /// The number of a shard, for [`take`](Self::take).
-    pub fn shard(&mut self, shard: &ShardId) -> usize {
-        self.shards.iter().position(|known| known == shard).unwrap_or_else(|| {
-            self.shards.push(shard.clone());
-            self.shards.len() - 1
-        })
+    /// None yet. `hasher` is the one that hashes are made with.
+    pub fn new(bounds: Bounds, hasher: foldhash::fast::RandomState) -> Self {
+        let parts = (0..bounds.parts.max(1)).map(|_| Part::Here(Cold::default())).collect();
+        let (young, old) = (HashTable::new(), HashTable::new());
+        Self { bounds, hasher, young, old, parts, fates: Counts::default(), buffer: Vec::new() }
     }
 
-    /// Takes an event of a shard into its entity's history.
-    pub fn take(&mut self, shard: usize, key: EntityKey, event: Incoming) -> Result<Fate> {
-        let hash = self.hash(&key);
+    /// The hash of a key, for those that ask for one.
+    pub fn hash(&self, key: &EntityKey) -> u64 {
+        self.hasher.hash_one(key.as_str())
+    }
+
+    /// The part of a hash. Tables use its lowest and highest bits.
+    fn part(&self, hash: u64) -> usize {
+        (hash >> 32) as usize & (self.parts.len() - 1)
+    }
+
+    /// Takes an event of a shard into its entity's history. Its fate is known at once, unless it went
+    /// to a file.
+    pub fn take(&mut self, hash: u64, shard: u16, key: EntityKey, event: Incoming) -> Result<Option<Fate>> {
         let same = |warm: &Warm| warm.hash == hash && warm.record.key == key;
-        if let Some(warm) = self.young.find_mut(hash, same) {
-            return Ok(take_and_fold(&mut warm.record, event));
-        }
-        let mut warm = match self.old.find_entry(hash, same) {
-            Ok(found) => found.remove().0,
-            Err(_) => match self.cold.remove(hash, key.as_str()) {
-                Some((shard, binary)) => Warm { hash, shard, record: EntityRecord::decode(&binary)? },
-                None => Warm { hash, shard, record: EntityRecord::empty(key) },
-            },
+        let fate = if let Some(warm) = self.young.find_mut(hash, same) {
+            take_and_fold(&mut warm.record, event)
+        } else {
+            let part = self.part(hash);
+            let mut warm = match self.old.find_entry(hash, same) {
+                Ok(found) => found.remove().0,
+                Err(_) => match self.parts.get_mut(part) {
+                    Some(Part::Away(file)) => {
+                        spilled::push_event(file, shard, &key, &event)?;
+                        return Ok(None);
+                    }
+                    Some(Part::Here(cold)) => {
+                        match cold.remove(hash, key.as_str(), |lying| (lying.shard, lying.record())) {
+                            Some((shard, record)) => Warm { hash, shard, record: record? },
+                            None => Warm { hash, shard, record: EntityRecord::empty(key) },
+                        }
+                    }
+                    None => Warm { hash, shard, record: EntityRecord::empty(key) },
+                },
+            };
+            let fate = take_and_fold(&mut warm.record, event);
+            if self.young.len() >= self.bounds.warm {
+                self.cool()?;
+            }
+            self.young.insert_unique(hash, warm, |warm| warm.hash);
+            fate
         };
-        let fate = take_and_fold(&mut warm.record, event);
-        if self.young.len() >= self.warm_max {
-            self.cool()?;
+        self.fates.count(fate);
+        Ok(Some(fate))
+    }
+
+    /// Puts back a record that is not there, in its stored form.
+    pub(crate) fn restore(&mut self, shard: u16, key: &EntityKey, binary: &[u8]) -> Result<()> {
+        let hash = self.hash(key);
+        self.put(hash, shard, key, binary)
+    }
+
+    fn put(&mut self, hash: u64, shard: u16, key: &EntityKey, binary: &[u8]) -> Result<()> {
+        let part = self.part(hash);
+        match self.parts.get_mut(part) {
+            Some(Part::Away(file)) => spilled::push_record(file, shard, binary),
+            Some(Part::Here(cold)) => {
+                let grown = cold.insert(hash, shard, key, binary);
+                if grown { self.shrink() } else { Ok(()) }
+            }
+            None => Ok(()),
         }
-        self.young.insert_unique(hash, warm, |warm| warm.hash);
-        Ok(fate)
     }
 
     /// Puts every record into its stored form. To be called after the last event.
@@ -92,47 +161,127 @@ impl Histories {
 
     /// The old records become cold and the young ones old.
     fn cool(&mut self) -> Result<()> {
-        for Warm { hash, shard, mut record } in self.old.drain() {
+        let mut old = std::mem::take(&mut self.old);
+        for Warm { hash, shard, mut record } in old.drain() {
             settle(&mut record);
             let binary = record.encode_binary(std::mem::take(&mut self.buffer))?;
-            self.cold.insert(hash, shard, record.key, binary.as_slice().into());
+            self.put(hash, shard, &record.key, &binary)?;
             self.buffer = binary;
         }
-        std::mem::swap(&mut self.old, &mut self.young);
+        self.old = std::mem::replace(&mut self.young, old);
+        self.parts.iter_mut().for_each(|part| {
+            if let Part::Here(cold) = part {
+                cold.tidy();
+            }
+        });
         Ok(())
     }
 
-    fn hash(&self, key: &EntityKey) -> u64 {
-        self.hasher.hash_one(key.as_str())
+    /// Puts the largest parts away until the others take no more memory than they may.
+    fn shrink(&mut self) -> Result<()> {
+        while self.bounds.depth <= DEPTH_MAX && self.bytes() > self.bounds.bytes {
+            let size = |part: &Part| match part {
+                Part::Here(cold) => cold.bytes(),
+                Part::Away(_) => 0,
+            };
+            let Some(part) = self.parts.iter_mut().max_by_key(|part| size(part)).filter(|part| size(part) > 0) else {
+                break;
+            };
+            let mut file = SpillWriter::create(&self.bounds.dir)?;
+            if let Part::Here(cold) = part {
+                cold.iter().try_for_each(|lying| spilled::push_record(&mut file, lying.shard, lying.binary))?;
+            }
+            *part = Part::Away(file);
+        }
+        Ok(())
     }
 
-    /// How many there are.
+    /// Memory of the cold records, in bytes.
+    pub fn bytes(&self) -> usize {
+        let here = self.parts.iter().map(|part| match part {
+            Part::Here(cold) => cold.bytes(),
+            Part::Away(_) => 0,
+        });
+        here.sum()
+    }
+
+    /// Bytes that went to files.
+    pub fn bytes_away(&self) -> u64 {
+        let away = self.parts.iter().map(|part| match part {
+            Part::Here(_) => 0,
+            Part::Away(file) => file.bytes(),
+        });
+        away.sum()
+    }
+
+    /// How many records there are in memory.
     pub fn len(&self) -> usize {
-        self.young.len() + self.old.len() + self.cold.len()
+        let cold = self.parts.iter().map(|part| match part {
+            Part::Here(cold) => cold.len(),
+            Part::Away(_) => 0,
+        });
+        self.young.len() + self.old.len() + cold.sum::<usize>()
     }
 
-    /// One record, once finished.
-    pub fn get(&self, key: &EntityKey) -> Option<Result<EntityRecord>> {
-        self.cold.get(self.hash(key), key.as_str()).map(EntityRecord::decode)
+    /// Gives all records, finished and a table at a time; `each` keeps or drops it. Parts that are in
+    /// files are folded one after the other. Gives what became of all events.
+    pub fn into_tables(self, each: &mut dyn FnMut(Cold) -> Result<()>) -> Result<Counts> {
+        let Self { bounds, parts, mut fates, .. } = self;
+        let (here, away) = split(parts);
+        here.into_iter().filter(|cold| cold.len() > 0).try_for_each(&mut *each)?;
+        for file in away {
+            fates.add(&spilled::fold(file.finish()?, deeper(&bounds))?.into_tables(each)?);
+        }
+        Ok(fates)
     }
 
-    /// Takes one record out, in its stored form and with its shard, once finished.
-    pub fn remove(&mut self, key: &EntityKey) -> Option<(ShardId, Box<[u8]>)> {
-        let (shard, binary) = self.cold.remove(self.hash(key), key.as_str())?;
-        Some((self.shards.get(shard)?.clone(), binary))
+    /// Compares a live record with what it should be, if that is in memory; else keeps it until then.
+    pub fn compare(&mut self, hash: u64, key: &EntityKey, live: &[u8], compared: &mut dyn Compared) -> Result<()> {
+        let part = self.part(hash);
+        match self.parts.get_mut(part) {
+            Some(Part::Away(file)) => spilled::push_live(file, key, live),
+            Some(Part::Here(cold)) => cold
+                .remove(hash, key.as_str(), |archived| compared.both(key, live, archived))
+                .unwrap_or_else(|| compared.only_live(key, live)),
+            None => Ok(()),
+        }
     }
 
-    /// What is left, in the order of the keys, once finished.
-    pub fn into_sorted(self) -> impl Iterator<Item = (ShardId, Result<EntityRecord>)> {
-        let Self { shards, cold, .. } = self;
-        cold.into_sorted()
-            .filter_map(move |(shard, binary)| Some((shards.get(shard)?.clone(), EntityRecord::decode(&binary))))
+    /// Compares what [`compare`](Self::compare) kept, and tells of records that had no live one. Gives
+    /// what became of all events, and how many entities were in files.
+    pub fn finish_comparing(self, compared: &mut dyn Compared) -> Result<(Counts, u64)> {
+        let Self { bounds, parts, mut fates, .. } = self;
+        let (here, away) = split(parts);
+        for cold in here {
+            cold.iter().try_for_each(|archived| compared.only_archived(archived))?;
+        }
+        let mut entities = 0;
+        for file in away {
+            let mut items = file.finish()?;
+            let mut histories = spilled::fold_until_live(&mut items, deeper(&bounds))?;
+            entities += histories.len() as u64;
+            spilled::compare_rest(&mut items, &mut histories, compared)?;
+            let (counts, more) = histories.finish_comparing(compared)?;
+            fates.add(&counts);
+            entities += more;
+        }
+        Ok((fates, entities))
     }
+}
 
-    /// The same without taking them out.
-    pub fn sorted(&self) -> impl Iterator<Item = Result<EntityRecord>> {
-        self.cold.sorted().map(EntityRecord::decode)
+fn split(parts: Vec<Part>) -> (Vec<Cold>, Vec<SpillWriter>) {
+    let (mut here, mut away) = (Vec::new(), Vec::new());
+    for part in parts {
+        match part {
+            Part::Here(cold) => here.push(cold),
+            Part::Away(file) => away.push(file),
+        }
     }
+    (here, away)
+}
+
+fn deeper(bounds: &Bounds) -> Bounds {
+    Bounds { depth: bounds.depth + 1, ..bounds.clone() }
 }
 
 /// An event at the end of a history whose state is up to date is folded while both are at hand. What

@@ -4,7 +4,7 @@ use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::ids::{EntityKey, ShardId};
 use ledgerline_domain::ports::{Archive, Sequenced};
 use ledgerline_domain::segment::SegmentReader;
-use ledgerline_domain::segment::keys::{self, SegmentKey};
+use ledgerline_domain::segment::keys;
 use ledgerline_domain::{Error, Result};
 
 /// The archived originals about `entity` in the order of the log, from `shard` alone when it is
@@ -17,8 +17,8 @@ pub async fn events_of<A: Archive>(
 ) -> Result<Vec<(ShardId, Sequenced<Envelope>)>> {
     let prefix = shard.map_or_else(|| keys::segments_of(stream), |shard| keys::segments_of_shard(stream, shard));
     let mut found = Vec::new();
-    for key in archive.list(&prefix).await? {
-        let Some(parsed) = SegmentKey::parse(&key) else { continue };
+    for parsed in keys::chain_order(archive.list(&prefix).await?).0 {
+        let key = parsed.text();
         let Some(object) = archive.get(&key).await? else { continue };
         let rows = SegmentReader::open(object)
             .and_then(|segment| segment.rows_of(entity))

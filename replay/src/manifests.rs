@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ledgerline_domain::ids::ShardId;
 use ledgerline_domain::ports::Archive;
-use ledgerline_domain::segment::keys::{self, SegmentKey};
+use ledgerline_domain::segment::keys;
 use ledgerline_domain::segment::{Manifest, SegmentReader, SegmentSummary, ShardManifest, digest};
 use ledgerline_domain::{Error, Result};
 
@@ -13,8 +13,9 @@ use ledgerline_domain::{Error, Result};
 /// is a [`Data`](ledgerline_domain::ErrorKind::Data) error that names it. Writes nothing.
 pub async fn rebuild<A: Archive>(archive: &A, stream: &str, hour: &str) -> Result<Manifest> {
     let mut shards: BTreeMap<ShardId, Vec<SegmentSummary>> = BTreeMap::new();
-    for key in archive.list(&keys::segments_of(stream)).await? {
-        let Some(parsed) = SegmentKey::parse(&key).filter(|parsed| parsed.hour == hour) else { continue };
+    let (segments, _) = keys::chain_order(archive.list(&keys::segments_of(stream)).await?);
+    for parsed in segments.into_iter().filter(|parsed| parsed.hour == hour) {
+        let key = parsed.text();
         let Some(object) = archive.get(&key).await? else { continue };
         let segment =
             SegmentReader::open(object.clone()).map_err(|e| Error::new(e.kind(), format!("open {key}")).because(e))?;
@@ -31,5 +32,6 @@ pub async fn rebuild<A: Archive>(archive: &A, stream: &str, hour: &str) -> Resul
         let archived_until = old.and_then(|s| s.archived_until.clone());
         rebuilt.shards.push(ShardManifest { shard, watermark, archived_until, segments });
     }
+    rebuilt.totals = rebuilt.sums();
     Ok(rebuilt)
 }

@@ -27,6 +27,8 @@ pub struct Report {
     pub not_yet_archived: u64,
     /// Archived entities whose events the processor has not come to yet.
     pub not_yet_folded: u64,
+    /// Live entities that were not meant.
+    pub not_compared: u64,
     /// How many live entities differ from the archive.
     pub drift_total: u64,
     /// The first [`NAMED_MAX`] of them.
@@ -119,10 +121,34 @@ impl Report {
         }
     }
 
+    /// Adds what was found in another part of the entities.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.entities += other.entities;
+        self.equal += other.equal;
+        self.ahead += other.ahead;
+        self.not_yet_archived += other.not_yet_archived;
+        self.not_yet_folded += other.not_yet_folded;
+        self.not_compared += other.not_compared;
+        self.drift_total += other.drift_total;
+        self.drift.extend(other.drift);
+        self.missing_in_live_total += other.missing_in_live_total;
+        self.missing_in_live.extend(other.missing_in_live);
+        self.missing_in_archive_total += other.missing_in_archive_total;
+        self.missing_in_archive.extend(other.missing_in_archive);
+        add_money(&mut self.money, &other.money);
+    }
+
+    /// Puts everything in order: what is named does not depend on the number of threads, unless there is
+    /// more than can be.
     pub(crate) fn finish(mut self) -> Self {
+        self.drift.sort_unstable_by(|a, b| a.entity.cmp(&b.entity));
+        self.drift.truncate(NAMED_MAX);
+        self.missing_in_live.sort_unstable();
+        self.missing_in_live.truncate(NAMED_MAX);
+        self.missing_in_archive.sort_unstable();
+        self.missing_in_archive.truncate(NAMED_MAX);
         self.money.retain(|sum| sum.difference != 0);
         self.money.sort_by(|a, b| a.currency.cmp(&b.currency).then(a.figure.cmp(b.figure)));
-        self.missing_in_live.sort_unstable();
         self
     }
 }

@@ -6,9 +6,10 @@ use ledgerline_domain::record::{EntityRecord, State};
 use ledgerline_domain::segment::{Manifest, SegmentReader, keys};
 use proptest::prelude::*;
 
+use crate::adjustments::{self, Adjustment, Closed, Period, Summary};
 use crate::chain::{self, ChainReport, FaultKind};
 use crate::doubles::*;
-use crate::export::{Cut, Row, write_adjustments_csv, write_csv, write_jsonl};
+use crate::export::{Cut, Row, write_csv, write_csv_heading, write_json_line};
 use crate::rebuild::{Rebuilt, rebuild};
 use crate::report::Report;
 use crate::{lookup, manifests, verify};
@@ -24,6 +25,16 @@ fn verified(archive: &TestArchive, live: &TestEntities) -> Report {
 
 fn rebuilt(archive: &TestArchive) -> Rebuilt {
     wait(rebuild(archive, &input(&sources()), &mut |_| ())).unwrap()
+}
+
+fn adjusted(rebuilt: &Rebuilt, until: i64, closed_at: i64) -> (Vec<Adjustment>, Summary) {
+    let period = Period { from: at(0), until: at(until), closed: Closed::At(at(closed_at)) };
+    let mut found = Vec::new();
+    let summary = adjustments::find(rebuilt, &period, |a| -> ledgerline_domain::Result<()> {
+        found.push(a);
+        Ok(())
+    });
+    (found, summary.unwrap())
 }
 
 fn checked(archive: &TestArchive) -> ChainReport {
@@ -214,11 +225,11 @@ fn swapped_stray_and_overlapping_segments_are_named() {
 
     let (archive, coarse) = (TestArchive::of(&log(&events()), 5), TestArchive::of(&log(&events()), 7));
     archive.put(&segments[0], coarse.object(&segments[0]));
-    archive.put("segments/main/shard-0000/readme.txt", "x".into());
+    archive.put("segments/stream=main/shard=shard-0000/readme.txt", "x".into());
     let chain = checked(&archive);
     let expected = [
+        (FaultKind::Stray, "segments/stream=main/shard=shard-0000/readme.txt"),
         (FaultKind::Overlap, segments[1].as_str()),
-        (FaultKind::Stray, "segments/main/shard-0000/readme.txt"),
         (FaultKind::Changed, segments[0].as_str()),
     ];
     assert_eq!(kinds(&chain), expected);
@@ -245,9 +256,16 @@ fn wrong_manifests_are_named_and_can_be_made_again() {
     let key = keys::manifest(STREAM, "2026-11-24T13");
     let good = Manifest::decode(&archive.object(&key)).unwrap();
     assert_eq!(wait(manifests::rebuild(&archive, STREAM, "2026-11-24T13")).unwrap(), good);
-    let wrong: [fn(&mut Manifest); 4] = [
-        |m| m.shards[0].segments[0].count += 1,
-        |m| _ = m.shards[0].segments.pop(),
+    let wrong: [fn(&mut Manifest); 5] = [
+        |m| m.totals.bytes += 1,
+        |m| {
+            m.shards[0].segments[0].count += 1;
+            m.totals = m.sums();
+        },
+        |m| {
+            m.shards[0].segments.pop();
+            m.totals = m.sums();
+        },
         |m| m.hour = "2026-11-24T14".into(),
         |m| m.version = 99,
     ];
@@ -305,15 +323,18 @@ fn a_close_sees_what_was_known_and_later_what_came_late() {
     assert_eq!(row(close).refunded, Some(400), "the second refund was not known");
     assert_eq!(row(Cut { known_at: None, ..close }).refunded, Some(900));
     assert_eq!(row(Cut { as_of: Some(at(1801)), known_at: None }).status, "pending");
-    let adjustments: Vec<_> = rebuilt.adjustments(close).map(Result::unwrap).collect();
-    assert_eq!(adjustments.len(), 1);
+    let (adjustments, summary) = adjusted(&rebuilt, 3000, 4000);
+    assert_eq!((adjustments.len(), summary.entities, summary.changed, summary.events), (1, 1, 1, 1));
+    let changes: Vec<_> =
+        summary.changes().into_iter().map(|c| (c.source, c.currency, c.figure, c.difference)).collect();
+    assert_eq!(changes, [("stripe".to_owned(), "EUR".to_owned(), "refunded", 500)]);
     let adjustment = &adjustments[0];
     assert_eq!((adjustment.entity.as_str(), adjustment.late.len()), (key(3).as_str(), 1));
     let money = &adjustment.money[0];
     assert_eq!((money.figure, money.archive, money.live, money.difference), ("refunded", 400, 900, 500));
     let (mut csv, mut jsonl) = (Vec::new(), Vec::new());
-    write_adjustments_csv(adjustments.clone(), &mut csv).unwrap();
-    write_jsonl(&adjustments, &mut jsonl).unwrap();
+    adjustments::write_csv(adjustment, &mut csv).unwrap();
+    write_json_line(adjustment, &mut jsonl).unwrap();
     let csv = String::from_utf8(csv).unwrap();
     assert!(csv.contains("stripe/payment/pi_3,partially_refunded,partially_refunded,EUR,refunded,400,900,500,evt_3_2000_charge.refunded"), "{csv}");
     assert!(String::from_utf8(jsonl).unwrap().contains(r#""then":400,"now":900"#));
@@ -325,7 +346,9 @@ fn rows_are_flat_and_quoted() {
     let rows: Vec<Row> =
         rebuilt.at(Cut::default()).map(|r| Row { id: "a,\"b\"".into(), ..Row::of(&r.unwrap()) }).collect();
     let mut csv = Vec::new();
-    write_csv(rows, &mut csv).unwrap();
+    write_csv_heading(&mut csv).unwrap();
+    rows.into_iter().for_each(|row| write_csv(row, &mut csv).unwrap());
+    assert_eq!(csv.iter().filter(|b| **b == b'\n').count(), csv.windows(2).filter(|w| w == b"\r\n").count());
     let csv = String::from_utf8(csv).unwrap();
     let lines: Vec<&str> = csv.lines().collect();
     assert!(lines[0].starts_with("entity,source,kind,id,status,currency,requested,"), "{csv}");
@@ -384,7 +407,7 @@ proptest! {
             let (by_hand, _) = apply(&record.key, None, within);
             prop_assert_eq!(by_hand.canonical(), record.canonical());
         }
-        let late: usize = rebuilt.adjustments(cut).map(|a| a.unwrap().late.len()).sum();
+        let late = usize::try_from(adjusted(&rebuilt, as_of, known_at).1.events).unwrap();
         let counted = |cut| rebuilt.at(cut).map(|r| r.unwrap().entries.len()).sum::<usize>();
         prop_assert_eq!(counted(cut) + late, counted(Cut { known_at: None, ..cut }));
     }

@@ -8,13 +8,20 @@ use std::collections::HashMap;
 
 use ledgerline_domain::Result;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Archive, Entities, Stored, StoredPage};
+use ledgerline_domain::ports::{Archive, Entities, StoredPage};
 use ledgerline_domain::record::{EntityRecord, same_but_for_revision};
 
-use crate::chain::OnProgress;
+use crate::chain::{ChainReport, OnProgress};
+use crate::cold::Lying;
 use crate::compare::{Verdict, compare, money};
-use crate::rebuild::{Input, Rebuilt, rebuild};
+use crate::crew::owner_of;
+use crate::fetch::Ahead;
+use crate::histories::Histories;
+use crate::pass::{Pass, Shards, pass};
+use crate::rebuild::{Counts, Input};
 use crate::report::Report;
+use crate::spilled::Compared;
+use crate::within::Within;
 
 /// Live records per page.
 const PAGE_RECORDS: usize = 1000;
@@ -33,73 +40,112 @@ pub async fn verify<A: Archive, E: Entities>(
     shard_of: ShardOf<'_>,
     on_progress: OnProgress<'_>,
 ) -> Result<Report> {
-    let rebuilt = rebuild(archive, input, on_progress).await?;
+    let Pass { mut histories, shards, mut counts, signatures, chain, .. } =
+        pass(archive, input, Within::default(), on_progress).await?;
     let mut folded = HashMap::new();
-    for chain in &rebuilt.chain.shards {
+    for chain in &chain.shards {
         // Read before the records: everything up to here is in them.
         if let Some(checkpoint) = entities.checkpoint(&chain.shard).await? {
             folded.insert(chain.shard.clone(), checkpoint);
         }
     }
-    let Rebuilt { mut records, counts, signatures, chain } = rebuilt;
-    let mut report = Report { entities: records.len() as u64, counts, signatures, chain, ..Report::default() };
-    let mut after = None;
-    loop {
-        let StoredPage { records: page, next } = entities.stored(after.as_deref(), PAGE_RECORDS).await?;
-        for stored in &page {
-            match records.remove(&stored.key) {
-                Some((shard, archived)) => both(&mut report, stored, &shard, &archived, &folded)?,
-                None => only_live(&mut report, &EntityRecord::decode(&stored.binary)?, shard_of),
+    let seen = Seen { shards: &shards, chain: &chain, folded: &folded, shard_of };
+    let mut report = Report::default();
+    report.entities = histories.iter().map(|histories| histories.len() as u64).sum();
+    let page = |after: Option<String>| async move { entities.stored(after.as_deref(), PAGE_RECORDS).await };
+    let mut coming = Some(Ahead::start(page(None)).await);
+    while let Some(next) = coming.take() {
+        let StoredPage { records, next } = next.wait().await?;
+        if next.is_some() {
+            coming = Some(Ahead::start(page(next)).await);
+        }
+        let mut comparing = Comparing { seen: &seen, report: &mut report };
+        for stored in &records {
+            if input.only.is_some_and(|only| !only(&stored.key)) {
+                comparing.report.not_compared += 1;
+            } else if let Some(hash) = histories.first().map(|histories| histories.hash(&stored.key)) {
+                let owner = owner_of(hash, histories.len());
+                if let Some(histories) = histories.get_mut(owner) {
+                    histories.compare(hash, &stored.key, &stored.binary, &mut comparing)?;
+                }
             }
         }
-        after = next;
-        if after.is_none() {
-            break;
+    }
+    for (part, fates) in finish(histories, &seen)? {
+        report.add(part);
+        counts.add(&fates);
+    }
+    Ok(Report { counts, signatures, chain, ..report }.finish())
+}
+
+/// Compares what is left, each thread's histories on a thread of their own.
+fn finish(histories: Vec<Histories>, seen: &Seen<'_>) -> Result<Vec<(Report, Counts)>> {
+    let one = |histories: Histories| {
+        let mut report = Report::default();
+        let (fates, entities) = histories.finish_comparing(&mut Comparing { seen, report: &mut report })?;
+        report.entities = entities;
+        Ok((report, fates))
+    };
+    let done = std::thread::scope(|scope| {
+        let work: Vec<_> = histories.into_iter().map(|histories| scope.spawn(|| one(histories))).collect();
+        work.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
+    });
+    done.into_iter().map(|done| done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+}
+
+/// How far archive and live state are.
+struct Seen<'a> {
+    shards: &'a Shards,
+    chain: &'a ChainReport,
+    folded: &'a HashMap<ShardId, SequenceNumber>,
+    shard_of: ShardOf<'a>,
+}
+
+/// Notes in the report what the comparisons give.
+struct Comparing<'a> {
+    seen: &'a Seen<'a>,
+    report: &'a mut Report,
+}
+
+impl Compared for Comparing<'_> {
+    /// The bytes tell most often: only records that are not written the same are taken apart.
+    fn both(&mut self, _: &EntityKey, live: &[u8], archived: Lying<'_>) -> Result<()> {
+        if same_but_for_revision(live, archived.binary) {
+            self.report.equal += 1;
+            return Ok(());
         }
+        let shard = self.seen.shards.get(archived.shard);
+        let (live, archived) = (EntityRecord::decode(live)?, archived.record()?);
+        let through = shard.and_then(|shard| self.seen.chain.through(shard)).unwrap_or(&archived.through).clone();
+        self.report.ahead += u64::from(live.through > through);
+        match compare(&live, &archived, &through, shard.and_then(|shard| self.seen.folded.get(shard))) {
+            Verdict::Equal => self.report.equal += 1,
+            Verdict::Differs(drift) => self.report.note_drift(drift),
+        }
+        Ok(())
     }
-    for (shard, archived) in records.into_sorted() {
-        only_archived(&mut report, &archived?, folded.get(&shard));
-    }
-    Ok(report.finish())
-}
 
-/// The bytes tell most often: only records that are not written the same are taken apart.
-fn both(
-    report: &mut Report,
-    live: &Stored,
-    shard: &ShardId,
-    archived: &[u8],
-    folded: &HashMap<ShardId, SequenceNumber>,
-) -> Result<()> {
-    if same_but_for_revision(&live.binary, archived) {
-        report.equal += 1;
-        return Ok(());
+    fn only_live(&mut self, _: &EntityKey, live: &[u8]) -> Result<()> {
+        let live = EntityRecord::decode(live)?;
+        let through = (self.seen.shard_of)(&live.key).and_then(|shard| self.seen.chain.through(&shard).cloned());
+        let oldest = live.entries.iter().map(|entry| &entry.delivery.sequence).min().unwrap_or(&live.through);
+        if through.is_some_and(|through| *oldest <= through) {
+            self.report.note_missing_in_archive(live.key.clone(), &money(Some(&live), None));
+        } else {
+            self.report.not_yet_archived += 1;
+        }
+        Ok(())
     }
-    let (live, archived) = (EntityRecord::decode(&live.binary)?, EntityRecord::decode(archived)?);
-    let through = report.chain.through(shard).unwrap_or(&archived.through).clone();
-    report.ahead += u64::from(live.through > through);
-    match compare(&live, &archived, &through, folded.get(shard)) {
-        Verdict::Equal => report.equal += 1,
-        Verdict::Differs(drift) => report.note_drift(drift),
-    }
-    Ok(())
-}
 
-fn only_live(report: &mut Report, live: &EntityRecord, shard_of: ShardOf<'_>) {
-    let through = shard_of(&live.key).and_then(|shard| report.chain.through(&shard).cloned());
-    let oldest = live.entries.iter().map(|entry| &entry.delivery.sequence).min().unwrap_or(&live.through);
-    if through.is_some_and(|through| *oldest <= through) {
-        report.note_missing_in_archive(live.key.clone(), &money(Some(live), None));
-    } else {
-        report.not_yet_archived += 1;
-    }
-}
-
-fn only_archived(report: &mut Report, record: &EntityRecord, folded: Option<&SequenceNumber>) {
-    let oldest = record.entries.iter().map(|entry| &entry.delivery.sequence).min().unwrap_or(&record.through);
-    if folded.is_some_and(|folded| oldest <= folded) {
-        report.note_missing_in_live(record.key.clone(), &money(None, Some(record)));
-    } else {
-        report.not_yet_folded += 1;
+    fn only_archived(&mut self, archived: Lying<'_>) -> Result<()> {
+        let record = archived.record()?;
+        let folded = self.seen.shards.get(archived.shard).and_then(|shard| self.seen.folded.get(shard));
+        let oldest = record.entries.iter().map(|entry| &entry.delivery.sequence).min().unwrap_or(&record.through);
+        if folded.is_some_and(|folded| oldest <= folded) {
+            self.report.note_missing_in_live(record.key.clone(), &money(None, Some(&record)));
+        } else {
+            self.report.not_yet_folded += 1;
+        }
+        Ok(())
     }
 }

@@ -1,27 +1,30 @@
 //! Goes through the segments of all shards in the order of their chains and notes what is wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::vec::IntoIter;
 
 use bytes::Bytes;
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
 use ledgerline_domain::ports::Archive;
 use ledgerline_domain::segment::keys::{self, SegmentKey};
-use ledgerline_domain::segment::{Manifest, SegmentReader, SegmentSummary, digest};
-use ledgerline_domain::{Error, ErrorKind, Result};
+use ledgerline_domain::segment::{ByteRange, Diagnosis, SegmentReader, SegmentSummary, diagnose};
+use ledgerline_domain::{Error, Result};
 
-use crate::chain::{ChainReport, FaultKind, Progress, ShardChain};
+use crate::chain::{ChainReport, FaultKind, OnProgress, Progress, ShardChain};
+use crate::fetch::{Fetched, Found, Inspected, Opened};
+use crate::statements::Statements;
 
 /// A pass over the archive.
 pub(crate) struct Walk<'a, A> {
     archive: &'a A,
-    stream: String,
-    keys: IntoIter<String>,
+    keys: IntoIter<SegmentKey>,
     before: Option<Before>,
     /// By key, what was found there: the summary of a sound segment, or nothing.
     seen: BTreeMap<String, Option<SegmentSummary>>,
     /// Read before the segments were listed: what they name must be there.
-    manifests: Vec<(String, Manifest)>,
+    statements: Statements,
+    /// How many bytes each object should have, as far as manifests and heads say.
+    sizes: HashMap<String, u64>,
     report: ChainReport,
     progress: Progress,
 }
@@ -34,70 +37,88 @@ struct Before {
     end: Option<(String, SequenceNumber)>,
 }
 
+/// What a pass has found, for further checks.
+pub(crate) struct Walked {
+    pub(crate) report: ChainReport,
+    pub(crate) statements: Statements,
+    pub(crate) seen: BTreeMap<String, Option<SegmentSummary>>,
+}
+
 impl<'a, A: Archive> Walk<'a, A> {
     pub(crate) async fn begin(archive: &'a A, stream: &str) -> Result<Self> {
         keys::check_stream(stream)?;
         let mut report = ChainReport::default();
-        let mut manifests = Vec::new();
-        for key in archive.list(&keys::manifests_of(stream)).await? {
-            let Some(text) = archive.get(&key).await? else { continue };
-            report.manifests += 1;
-            match Manifest::decode(&text) {
-                Ok(manifest) => manifests.push((key, manifest)),
-                Err(error) => report.note(FaultKind::Manifest, key, error.to_string()),
-            }
+        let statements = Statements::read(archive, stream, &mut report).await?;
+        let (keys, strays) = keys::chain_order(archive.list(&keys::segments_of(stream)).await?);
+        for stray in strays {
+            report.note(FaultKind::Stray, stray, "it is not the key of a segment");
         }
-        let keys = archive.list(&keys::segments_of(stream)).await?;
         let progress = Progress { segments_total: keys.len() as u64, ..Progress::default() };
         Ok(Self {
             archive,
-            stream: stream.to_owned(),
             keys: keys.into_iter(),
             before: None,
             seen: BTreeMap::new(),
-            manifests,
+            sizes: statements.named().map(|(_, segment)| (segment.key.clone(), segment.bytes)).collect(),
+            statements,
             report,
             progress,
         })
     }
 
+    /// The keys of the next `count` segments, which the caller fetches, inspects and has
+    /// [accepted](Self::accept), in their order. None at the end.
+    pub(crate) fn next_keys(&mut self, count: usize) -> Vec<SegmentKey> {
+        self.keys.by_ref().take(count).collect()
+    }
+
     /// The next segment that can be read.
     pub(crate) async fn next(&mut self) -> Result<Option<SegmentReader>> {
-        while let Some(text) = self.keys.next() {
-            self.progress.segments += 1;
-            let Some(key) = SegmentKey::parse(&text) else {
-                self.report.note(FaultKind::Stray, text, "it is not the key of a segment");
-                continue;
-            };
-            let Some(object) = self.archive.get(&text).await? else {
-                self.report.note(FaultKind::Missing, text, "the archive lists it but does not have it");
-                continue;
-            };
-            if let Some(segment) = self.visit(text, &key, object)? {
+        while let Some(key) = self.keys.next() {
+            let inspected = Fetched::get(self.archive, key).await?.inspect()?;
+            if let Some(segment) = self.accept(inspected) {
                 return Ok(Some(segment));
             }
         }
         Ok(None)
     }
 
-    /// Checks one object against its key and its predecessor.
-    fn visit(&mut self, text: String, key: &SegmentKey, object: Bytes) -> Result<Option<SegmentReader>> {
-        let (sha256, bytes) = (digest(&object), object.len() as u64);
-        let segment = match SegmentReader::open(object) {
-            Ok(segment) => Some(segment),
-            Err(error) if error.kind() == ErrorKind::Data => {
-                self.damaged(&text, &error);
+    /// Reads every row that is left.
+    pub(crate) async fn read_all(&mut self, on_progress: OnProgress<'_>) -> Result<()> {
+        while let Some(segment) = self.next().await? {
+            for row in segment.rows() {
+                match row {
+                    Ok(_) => self.count_records(1),
+                    Err(error) => self.damaged(&segment.info().key(), &error),
+                }
+            }
+            on_progress(self.progress());
+        }
+        Ok(())
+    }
+
+    /// Takes note of one object: checks it against its key and its predecessor. Gives the segment if
+    /// it can be read.
+    pub(crate) fn accept(&mut self, inspected: Inspected) -> Option<SegmentReader> {
+        self.progress.segments += 1;
+        let Inspected { key, text, found } = inspected;
+        let Some(Found { sha256, bytes, segment }) = found else {
+            self.report.note(FaultKind::Missing, text, "the archive lists it but does not have it");
+            return None;
+        };
+        let segment = match segment {
+            Opened::Segment(segment) => Some(segment),
+            Opened::Misplaced(own) => {
+                // It is not a link of the chain here, whatever it is elsewhere.
+                self.report.note(FaultKind::Misplaced, &text, format!("the object under this key is {own}"));
+                self.seen.insert(text, None);
+                return None;
+            }
+            Opened::Damaged(object) => {
+                note_damage(&mut self.report, &text, &object, self.sizes.get(&text).copied());
                 None
             }
-            Err(error) => return Err(error),
         };
-        let segment = segment.filter(|segment| {
-            let own = segment.info().key();
-            if own != text {
-                self.report.note(FaultKind::Misplaced, &text, format!("the object under this key is {own}"));
-            }
-            own == text
-        });
         let before = self.before.take().filter(|before| before.shard == key.shard);
         if let Some(segment) = &segment {
             self.link(&text, segment, before.as_ref());
@@ -106,8 +127,8 @@ impl<'a, A: Archive> Walk<'a, A> {
         let end = segment.as_ref().map(|segment| (sha256.clone(), segment.info().last.clone()));
         let summary = segment.as_ref().map(|segment| SegmentSummary::new(segment.info(), sha256, bytes));
         self.seen.insert(text.clone(), summary);
-        self.before = Some(Before { key: text, shard: key.shard.clone(), end });
-        Ok(segment)
+        self.before = Some(Before { key: text, shard: key.shard, end });
+        segment
     }
 
     /// Whether the segment continues the chain.
@@ -158,67 +179,52 @@ impl<'a, A: Archive> Walk<'a, A> {
         self.report.note(FaultKind::Damaged, key, format!("failed to {error}"));
     }
 
-    pub(crate) fn count_record(&mut self) {
-        self.progress.records += 1;
+    pub(crate) fn count_records(&mut self, count: u64) {
+        self.progress.records += count;
     }
 
     pub(crate) fn progress(&self) -> Progress {
         self.progress
     }
 
-    /// Checks the manifests and gives the report.
-    pub(crate) async fn end(mut self) -> Result<ChainReport> {
-        for (key, manifest) in std::mem::take(&mut self.manifests) {
-            self.report.hours_complete += u64::from(manifest.complete);
-            if keys::manifest(&self.stream, &manifest.hour) != key || manifest.stream != self.stream {
-                self.report.note(FaultKind::Manifest, key, "it speaks of another hour or stream");
-                continue;
-            }
-            self.check_named(&key, &manifest);
-            let lacks = |manifest: &Manifest| -> Option<String> {
-                let named = |key: &str| manifest.shards.iter().flat_map(|s| &s.segments).any(|s| s.key == key);
-                let of_hour = |key: &str| SegmentKey::parse(key).is_some_and(|k| k.hour == manifest.hour);
-                self.seen.keys().find(|key| of_hour(key) && !named(key)).cloned()
-            };
-            if manifest.complete && lacks(&manifest).is_some() {
-                // A record that arrived out of its hour may just have been added: look once more.
-                let now = match self.archive.get(&key).await? {
-                    Some(text) => Manifest::decode(&text).unwrap_or(manifest),
-                    None => manifest,
-                };
-                if let Some(segment) = lacks(&now) {
-                    let words = format!("it calls the hour complete but does not name {segment}");
-                    self.report.note(FaultKind::Manifest, key, words);
-                }
-            }
-        }
-        Ok(self.report)
+    /// Checks the manifests and heads and gives the report.
+    pub(crate) async fn end(self) -> Result<ChainReport> {
+        Ok(self.finish().await?.report)
     }
 
-    /// Whether what a manifest names is there.
-    fn check_named(&mut self, key: &str, manifest: &Manifest) {
-        for named in manifest.shards.iter().flat_map(|shard| &shard.segments) {
-            match self.seen.get(&named.key) {
-                None => {
-                    let words = format!("the manifest {key} names it, but it is not there");
-                    self.report.note(FaultKind::Missing, &named.key, words);
-                }
-                // Noted already.
-                Some(None) => {}
-                Some(Some(found)) if found.sha256 != named.sha256 => {
-                    // Unless its successor said so already.
-                    let known = |f: &crate::chain::Fault| f.kind == FaultKind::Changed && f.key == named.key;
-                    if !self.report.faults.iter().any(known) {
-                        let words = format!("it is not the object that the manifest {key} names");
-                        self.report.note(FaultKind::Changed, &named.key, words);
-                    }
-                }
-                Some(Some(found)) if found != named => {
-                    let words = format!("what it says of {} is not so", named.key);
-                    self.report.note(FaultKind::Manifest, key, words);
-                }
-                Some(Some(_)) => {}
+    /// The same, with what the pass has found.
+    pub(crate) async fn finish(self) -> Result<Walked> {
+        let Self { archive, seen, statements, mut report, .. } = self;
+        statements.check(archive, &seen, &mut report).await?;
+        Ok(Walked { report, statements, seen })
+    }
+}
+
+/// Notes what is wrong with an object that cannot be opened, with the place. `expected` is how many bytes it
+/// should have.
+pub(crate) fn note_damage(report: &mut ChainReport, key: &str, object: &Bytes, expected: Option<u64>) {
+    let found = object.len() as u64;
+    if let Some(expected) = expected.filter(|expected| *expected != found) {
+        let (bytes, words) = if found < expected {
+            let missing = ByteRange { first: found, last: expected - 1 };
+            (missing, format!("it is cut short: {found} of {expected} bytes are there"))
+        } else {
+            let added = ByteRange { first: expected, last: found - 1 };
+            (added, format!("it has {found} bytes, and {expected} were written"))
+        };
+        return report.note_at(FaultKind::Damaged, key, Some(bytes), words);
+    }
+    match diagnose(object) {
+        Diagnosis::Newer(version) => {
+            let words = format!("it is a segment of version {version}, newer than this program knows");
+            report.note(FaultKind::Version, key, words);
+        }
+        Diagnosis::Damaged(damages) => {
+            for damage in damages {
+                report.note_at(FaultKind::Damaged, key, damage.bytes, format!("damaged: {damage}"));
             }
         }
+        Diagnosis::Unsound(words) => report.note(FaultKind::Damaged, key, format!("failed to {words}")),
+        Diagnosis::Sound => {}
     }
 }

@@ -44,7 +44,7 @@ async fn run() {
     let sources = Arc::new(sources);
     fill(&data, &sources, &provider, &source, &bodies).await;
 
-    let input = Input { stream: STREAM_DEFAULT, sources: &sources, recheck: None };
+    let input = Input::new(STREAM_DEFAULT, &sources);
     let shards = u32::try_from(data.log.shards().len()).expect("few");
     let shard_of = |key: &EntityKey| Some(ShardId::numbered(shard_index(key, shards)));
     let wanted = EntityKey::parse("stripe/payment/pi_000000000000000000050000").expect("a key");

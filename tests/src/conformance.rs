@@ -434,6 +434,10 @@ pub async fn archive_lists_and_replaces<A: Archive>(archive: &Arc<A>) {
     for prefix in ["", "a", "a/", "a/b", "a/b/", "a/b/1", "b", "c", "a/b/2", "a/b/22"] {
         let expected: Vec<&str> = sorted.iter().copied().filter(|key| key.starts_with(prefix)).collect();
         assert_eq!(ok(archive.list(prefix).await), expected, "{prefix:?}");
+        for from in ["", "a", "a-", "a/", "a/b", "a/b.", "a/b/10", "a/b/100", "a/b/2", "a/b0", "b", "bb"] {
+            let expected: Vec<&str> = expected.iter().copied().filter(|key| *key >= from).collect();
+            assert_eq!(ok(archive.list_from(prefix, from).await), expected, "{prefix:?} from {from:?}");
+        }
     }
     ok(archive.replace("a/manifest.json", Bytes::from_static(b"one")).await);
     ok(archive.replace("a/manifest.json", Bytes::from_static(b"two")).await);

@@ -8,5 +8,7 @@ pub mod fixtures;
 pub mod limits;
 pub mod payloads;
 pub mod permute;
+pub mod plain_model;
 pub mod sealed;
 pub mod stack;
+pub mod vault;

@@ -108,7 +108,7 @@ impl World {
 
     async fn repair(&self, provider: &Arc<Provider>, write: bool) -> RepairReport {
         let sources = self.sources(provider);
-        let input = Input { stream: STREAM_DEFAULT, sources: &sources, recheck: None };
+        let input = Input::new(STREAM_DEFAULT, &sources);
         let rebuilt = rebuild(&*self.archive, &input, &mut |_| {}).await.unwrap();
         assert!(rebuilt.chain.is_clean(), "{:?}", rebuilt.chain.faults);
         let repair = Repair {
@@ -125,7 +125,7 @@ impl World {
 
     async fn verify(&self, provider: &Arc<Provider>) -> Report {
         let sources = self.sources(provider);
-        let input = Input { stream: STREAM_DEFAULT, sources: &sources, recheck: None };
+        let input = Input::new(STREAM_DEFAULT, &sources);
         verify(&*self.archive, &*self.store, &input, &shard_of, &mut |_| {}).await.unwrap()
     }
 

@@ -122,8 +122,9 @@ impl Inner {
         Ok(created)
     }
 
-    /// Adds the keys below `dir` that start with `prefix`. A directory that is not there has none.
-    fn collect(&self, dir: &Path, key: &str, prefix: &str, keys: &mut Vec<String>) -> Result<()> {
+    /// Adds the keys below `dir` that start with `prefix` and are not before `from`. A directory that is not
+    /// there has none.
+    fn collect(&self, dir: &Path, key: &str, prefix: &str, from: &str, keys: &mut Vec<String>) -> Result<()> {
         let failed = |e| file_error(ErrorKind::Retry, "list the archive directory", dir, e);
         let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
@@ -140,10 +141,12 @@ impl Inner {
             let key = if key.is_empty() { name } else { format!("{key}/{name}") };
             if entry.file_type().map_err(failed)?.is_dir() {
                 let below = format!("{key}/");
-                if below.starts_with(prefix) || prefix.starts_with(&below) {
-                    self.collect(&entry.path(), &key, prefix, keys)?;
+                let wanted = below.starts_with(prefix) || prefix.starts_with(&below);
+                // Keys begin with the folder's name: unless `from` does too, they are all on one side of it.
+                if wanted && (below.as_str() >= from || from.starts_with(&below)) {
+                    self.collect(&entry.path(), &key, prefix, from, keys)?;
                 }
-            } else if key.starts_with(prefix) {
+            } else if key.starts_with(prefix) && key.as_str() >= from {
                 keys.push(key);
             }
         }
@@ -178,10 +181,14 @@ impl Archive for LocalArchive {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        let (inner, prefix) = (self.inner.clone(), prefix.to_owned());
+        self.list_from(prefix, "").await
+    }
+
+    async fn list_from(&self, prefix: &str, from: &str) -> Result<Vec<String>> {
+        let (inner, prefix, from) = (self.inner.clone(), prefix.to_owned(), from.to_owned());
         blocking(move || {
             let mut keys = Vec::new();
-            inner.collect(&inner.root, "", &prefix, &mut keys)?;
+            inner.collect(&inner.root, "", &prefix, &from, &mut keys)?;
             keys.sort_unstable();
             Ok(keys)
         })

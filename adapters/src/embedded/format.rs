@@ -1,6 +1,6 @@
 //! The file `format`: which version a data directory has, and what was fixed when it was made.
 //!
-//! JSON, one object. A version above [`DATA_VERSION`] is refused; so is a directory that holds data
+//! JSON, one object. Any version but [`DATA_VERSION`] is refused, and so is a directory that holds data
 //! and no such file. The number of shards decides where an entity's records lie and so cannot change.
 
 use std::fs;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::files::{file_error, replace_file};
 
 /// Version of the data directory that this program writes.
-pub const DATA_VERSION: u32 = 1;
+pub const DATA_VERSION: u32 = 2;
 /// Shards of a new log when the settings say nothing.
 pub const SHARDS_DEFAULT: u32 = 4;
 /// Most shards of a log: their counters fit into a segment's header.
@@ -54,6 +54,14 @@ impl Format {
                 dir.display()
             )));
         }
+        if version < DATA_VERSION {
+            return Err(Error::data(format!(
+                "use the data directory {}: its format is version {version}, of a program before the first release, and \
+                 this program writes version {DATA_VERSION} (the archive's layout changed) and does not convert; start \
+                 with an empty directory, or use the program that wrote it",
+                dir.display()
+            )));
+        }
         let format: Self = serde_json::from_str(&text).map_err(damaged)?;
         if !(1..=SHARDS_MAX).contains(&format.log_shards) {
             return Err(Error::data(format!(
@@ -79,7 +87,7 @@ impl Format {
                 _ => Ok(format),
             };
         }
-        for part in ["log", "state.db", "archive"] {
+        for part in ["log", "control.db", "state", "archive"] {
             if dir.join(part).exists() {
                 return Err(Error::data(format!(
                     "use the data directory {}: it holds {part} and no file named format; restore that file, or use \
@@ -119,17 +127,26 @@ mod tests {
     #[test]
     fn newer_data_is_refused_whatever_else_it_says() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("format"), r#"{"ledgerline_data": 2, "new": []}"#).unwrap();
+        fs::write(dir.path().join("format"), r#"{"ledgerline_data": 3, "new": []}"#).unwrap();
         let error = Format::read_or_create(dir.path(), None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Data);
-        assert!(error.to_string().contains("version 2"), "{error}");
+        assert!(error.to_string().contains("version 3"), "{error}");
         assert!(error.to_string().contains("use the newer program"), "{error}");
+    }
+
+    #[test]
+    fn data_from_before_the_first_release_is_refused_with_the_fix() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("format"), r#"{"ledgerline_data": 1, "log_shards": 4}"#).unwrap();
+        let error = Format::read_or_create(dir.path(), None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data);
+        assert!(error.to_string().contains("version 1") && error.to_string().contains("empty directory"), "{error}");
     }
 
     #[test]
     fn damage_and_strangers_are_refused() {
         for text in
-            ["", "{}", r#"{"ledgerline_data": 1, "log_shards": 0}"#, r#"{"ledgerline_data": 1, "log_shards": 129}"#]
+            ["", "{}", r#"{"ledgerline_data": 2, "log_shards": 0}"#, r#"{"ledgerline_data": 2, "log_shards": 129}"#]
         {
             let dir = tempfile::tempdir().unwrap();
             fs::write(dir.path().join("format"), text).unwrap();

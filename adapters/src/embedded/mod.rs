@@ -5,7 +5,8 @@
 //! | `lock` | held by the process that uses the directory |
 //! | `format` | version, number of shards |
 //! | `log/` | segment files of the log |
-//! | `state.db` (and `-wal`, `-shm`) | entity records, checkpoints, quarantine, requests: SQLite |
+//! | `control.db` (and `-wal`, `-shm`) | requests, generations and which one is live: SQLite |
+//! | `state/generation-0001.db` … | entity records, checkpoints, quarantine of a generation: SQLite |
 //! | `archive/` | archive objects as files |
 //!
 //! [`Embedded::open`] is for the one process that serves; [`EmbeddedReader::open`] reads state and
@@ -14,10 +15,14 @@
 //! that files are damaged, missing or newer than this program.
 
 mod archive;
+mod control;
 mod files;
 mod format;
+mod live;
 mod lock;
 mod log;
+mod sqlite;
+mod state;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -29,13 +34,16 @@ use ledgerline_domain::ports::{Entities as _, Log as _};
 use ledgerline_domain::{Error, ErrorKind, Result};
 
 pub use archive::LocalArchive;
+pub use control::{Control, Generation, GenerationStatus, Positions, ProviderTexts, Request};
 pub use files::keep_file;
 pub use format::{DATA_VERSION, Format, SHARDS_DEFAULT, SHARDS_MAX};
+pub use live::LiveStore;
 pub use log::{DiskHook, DiskStep, EmbeddedLog, LogOptions, LogStats};
-pub use store::{EmbeddedStore, ReleaseRequest};
+pub use store::EmbeddedStore;
 
 use self::files::create_dirs;
 use self::lock::DirectoryLock;
+use self::state::{CONTROL_FILE, StateFiles};
 use crate::clock::SystemClock;
 
 /// How a data directory is opened. Plain data.
@@ -53,10 +61,13 @@ pub struct EmbeddedOptions {
 pub struct Embedded {
     /// The ordered log.
     pub log: Arc<EmbeddedLog>,
-    /// Entity records, checkpoints and quarantine.
-    pub store: Arc<EmbeddedStore>,
+    /// Entity records, checkpoints and quarantine of the live generation, whichever that is.
+    pub store: Arc<LiveStore>,
     /// The archive.
     pub archive: Arc<LocalArchive>,
+    /// Requests and generations.
+    pub control: Control,
+    state: StateFiles,
 }
 
 impl Embedded {
@@ -74,19 +85,35 @@ impl Embedded {
         create_dirs(dir).map_err(|e| Error::new(ErrorKind::Invalid, "use the data directory").because(e))?;
         let lock = Arc::new(DirectoryLock::take(dir)?);
         let format = Format::read_or_create(dir, options.shards)?;
-        let store = EmbeddedStore::open(&dir.join("state.db"), Some(lock.clone()))?;
+        let state = StateFiles::open(dir, Some(lock.clone()))?;
+        let control = Control::open(&dir.join(CONTROL_FILE), Some(lock.clone()))?;
+        let live = control.live_now()?;
+        let store = Arc::new(LiveStore::new(live, state.generation(live)?));
         let archive = LocalArchive::open(&dir.join("archive"), Some(lock.clone()))?;
         let clock = Arc::new(SystemClock);
         let log = EmbeddedLog::open(&dir.join("log"), format.log_shards, options.log, clock, Some(lock))?;
-        Ok(Self { log: Arc::new(log), store: Arc::new(store), archive: Arc::new(archive) })
+        Ok(Self { log: Arc::new(log), store, archive: Arc::new(archive), control, state })
     }
 
     /// State never runs ahead of the log, unless log files were lost: new records would then take
     /// positions that count as folded.
     async fn check_together(&self, dir: &Path) -> Result<()> {
         let newest = self.log.newest();
+        for generation in self.control.generations().await? {
+            match generation.status {
+                // What a retirement left over when the process ended.
+                GenerationStatus::Retired => self.state.delete(generation.number)?,
+                GenerationStatus::Building => {}
+                _ => self.check_generation(generation.number, newest, dir).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_generation(&self, number: u32, newest: u64, dir: &Path) -> Result<()> {
+        let store = self.generation(number).await?;
         for shard in self.log.shards() {
-            let Some(checkpoint) = self.store.checkpoint(&shard).await? else { continue };
+            let Some(checkpoint) = store.checkpoint(&shard).await? else { continue };
             if checkpoint.to_u64().is_none_or(|covered| covered > newest) {
                 return Err(Error::data(format!(
                     "use the data directory {}: the state covers {shard} up to {checkpoint} and the log ends at \
@@ -97,17 +124,46 @@ impl Embedded {
         }
         Ok(())
     }
+
+    /// The records of a complete generation. They stay open until it is retired.
+    pub async fn generation(&self, number: u32) -> Result<Arc<EmbeddedStore>> {
+        let state = self.state.clone();
+        files::blocking(move || state.generation(number)).await
+    }
+
+    /// Makes a complete generation the live one: in the control database first, then for all holders of
+    /// [`store`](Self::store). [`ErrorKind::Conflict`] when it is not complete. Whether it has caught up is
+    /// the caller's business.
+    pub async fn make_live(&self, number: u32) -> Result<()> {
+        let store = self.generation(number).await?;
+        self.control.move_live(number).await?;
+        self.store.follow(number, store);
+        Ok(())
+    }
+
+    /// Gives a generation up and deletes its records. [`ErrorKind::Conflict`] for the live one.
+    pub async fn retire(&self, number: u32) -> Result<()> {
+        self.control.retire(number).await?;
+        let state = self.state.clone();
+        files::blocking(move || state.delete(number)).await
+    }
 }
 
 /// State and archive of a data directory, for reading; whether or not a process serves it.
 #[derive(Debug)]
 pub struct EmbeddedReader {
-    /// Entity records, checkpoints and quarantine; refuses commits.
+    /// Entity records, checkpoints and quarantine of the generation that was live at opening; refuses
+    /// commits.
     pub store: Arc<EmbeddedStore>,
+    /// The number of that generation.
+    pub live: u32,
+    /// Requests and generations.
+    pub control: Control,
     /// The archive.
     pub archive: Arc<LocalArchive>,
     /// What the directory is.
     pub format: Format,
+    state: StateFiles,
 }
 
 impl EmbeddedReader {
@@ -121,10 +177,25 @@ impl EmbeddedReader {
                     dir.display()
                 ))
             })?;
-            let store = EmbeddedStore::open_read_only(&dir.join("state.db"))?;
+            let control = Control::beside(&dir.join(CONTROL_FILE))?;
+            let live = control.live_now()?;
+            let state = StateFiles::beside(&dir);
+            let store = Arc::new(state.read_only(live)?);
             let archive = LocalArchive::beside(&dir.join("archive"));
-            Ok(Self { store: Arc::new(store), archive: Arc::new(archive), format })
+            Ok(Self { store, live, control, archive: Arc::new(archive), format, state })
         })
         .await
+    }
+
+    /// The records of another complete generation; refuses commits.
+    pub async fn generation(&self, number: u32) -> Result<EmbeddedStore> {
+        let state = self.state.clone();
+        files::blocking(move || state.read_only(number)).await
+    }
+
+    /// The records of a generation that is being built, to write them; made when they are not there.
+    pub async fn building(&self, number: u32) -> Result<EmbeddedStore> {
+        let state = self.state.clone();
+        files::blocking(move || state.building(number)).await
     }
 }

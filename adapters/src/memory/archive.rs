@@ -56,8 +56,12 @@ impl Archive for MemoryArchive {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        self.list_from(prefix, prefix).await
+    }
+
+    async fn list_from(&self, prefix: &str, from: &str) -> Result<Vec<String>> {
         let objects = lock(&self.objects);
-        let from = objects.range(prefix.to_owned()..);
+        let from = objects.range(prefix.max(from).to_owned()..);
         Ok(from.map(|(key, _)| key).take_while(|key| key.starts_with(prefix)).cloned().collect())
     }
 }

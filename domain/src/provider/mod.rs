@@ -43,6 +43,7 @@ const PLANS_MAX: usize = 4096;
 /// How one company's webhooks look.
 pub struct Provider {
     file: file::ProviderFile,
+    text: String,
     identify: identify::IdentifyPlan,
     body: body::BodyPlan,
     hydrate: Vec<hydrate::HydratePlan>,
@@ -56,14 +57,15 @@ impl Provider {
     /// Reads and checks a provider file. Errors are [`Invalid`](crate::ErrorKind::Invalid) and name
     /// `file`, the key and the fix.
     pub fn parse(file: &str, text: &str) -> Result<Self> {
-        let file = file::ProviderFile::parse(file, text)?;
+        let text = text.to_owned();
+        let file = file::ProviderFile::parse(file, &text)?;
         let identify = identify::IdentifyPlan::new(&file);
         // Items of a split request are JSON. The check has made sure that the rest can be planned.
         let whole = file.body.as_ref().filter(|_| file.split.is_none());
         let body = body::BodyPlan::new(whole).unwrap_or_default();
         let hydrate: Vec<_> = file.hydrate.iter().filter_map(|rule| hydrate::HydratePlan::new(rule).ok()).collect();
         let fetched = (!hydrate.is_empty()).then(|| identify::IdentifyPlan::of_fetched(&file));
-        Ok(Self { file, identify, body, hydrate, fetched, plans: RwLock::default() })
+        Ok(Self { file, text, identify, body, hydrate, fetched, plans: RwLock::default() })
     }
 
     /// A provider that is built in.
@@ -86,6 +88,11 @@ impl Provider {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.file.name
+    }
+
+    /// The text of its file: whoever parses it reads events the same way.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// What it is, in a line.

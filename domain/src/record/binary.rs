@@ -3,7 +3,7 @@
 use super::{HEADER_BYTES, RECORD_VERSION};
 
 /// Writes to the end of a buffer, a string at a time; postcard's own way to a `Vec` goes byte by byte.
-pub(super) struct Growing(pub Vec<u8>);
+pub(crate) struct Growing(pub Vec<u8>);
 
 impl postcard::ser_flavors::Flavor for Growing {
     type Output = Vec<u8>;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use parquet::file::metadata::KeyValue;
 
+use super::contents::{Contents, TimeSpan};
 use super::keys::{SegmentKey, check_sequence, check_shard, check_stream};
 use super::manifest::SegmentSummary;
 use super::{SEGMENT_VERSION, checksum};
@@ -18,6 +19,10 @@ const COUNT: &str = "ledgerline.count";
 const HOUR: &str = "ledgerline.hour";
 const PREDECESSOR_KEY: &str = "ledgerline.predecessor.key";
 const PREDECESSOR_SHA256: &str = "ledgerline.predecessor.sha256";
+const ARRIVED_AT: &str = "ledgerline.arrived_at";
+const OCCURRED_AT: &str = "ledgerline.occurred_at";
+const RECEIVED_AT: &str = "ledgerline.received_at";
+const SOURCES: &str = "ledgerline.sources";
 
 /// One segment named by another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +50,8 @@ pub struct SegmentInfo {
     pub hour: String,
     /// The segment before it; none for the first.
     pub predecessor: Option<Link>,
+    /// What its records span.
+    pub contents: Contents,
 }
 
 impl SegmentInfo {
@@ -54,9 +61,11 @@ impl SegmentInfo {
         SegmentKey { stream, shard, start: self.start.clone(), hour: self.hour.clone() }.text()
     }
 
-    /// The footer's pairs, the unset checksum included.
-    pub(super) fn to_pairs(&self) -> Vec<KeyValue> {
+    /// The footer's pairs, the unset checksums of a data part of so many bytes included.
+    pub(super) fn to_pairs(&self, data_bytes: usize) -> Vec<KeyValue> {
         let text = |s: Option<&SequenceNumber>| s.map(|s| s.as_str().to_owned()).unwrap_or_default();
+        let sources: Vec<String> =
+            self.contents.sources.iter().map(|(source, count)| format!("{source}={count}")).collect();
         let before = self.predecessor.clone().unwrap_or(Link { key: String::new(), sha256: String::new() });
         [
             (FORMAT, SEGMENT_VERSION.to_string()),
@@ -68,7 +77,12 @@ impl SegmentInfo {
             (HOUR, self.hour.clone()),
             (PREDECESSOR_KEY, before.key),
             (PREDECESSOR_SHA256, before.sha256),
-            (checksum::KEY, checksum::UNSET.to_owned()),
+            (ARRIVED_AT, self.contents.arrived_at.text()),
+            (OCCURRED_AT, self.contents.occurred_at.map(|span| span.text()).unwrap_or_default()),
+            (RECEIVED_AT, self.contents.received_at.text()),
+            (SOURCES, sources.join(" ")),
+            (checksum::BLOCKS, checksum::unset_blocks(data_bytes)),
+            (checksum::FOOTER, checksum::UNSET.to_owned()),
         ]
         .into_iter()
         .map(|(key, value)| KeyValue::new(key.to_owned(), value))
@@ -81,12 +95,23 @@ impl SegmentInfo {
         let get = |name: &str| {
             pairs.iter().find(|p| p.key == name).and_then(|p| p.value.as_deref()).ok_or_else(|| missing(name))
         };
-        let version: u32 = get(FORMAT)?.parse().map_err(|_| missing(FORMAT))?;
+        let version = Self::version(pairs)?;
         if version > SEGMENT_VERSION {
             return Err(Error::data(format!(
                 "read a segment of version {version}: this program knows versions up to {SEGMENT_VERSION}; use a newer one"
             )));
         }
+        let span = |name: &str| TimeSpan::parse(get(name)?).ok_or_else(|| missing(name));
+        let source = |text: &str| {
+            let (source, count) = text.split_once('=')?;
+            Some((source.to_owned(), count.parse().ok()?))
+        };
+        let contents = Contents {
+            arrived_at: span(ARRIVED_AT)?,
+            occurred_at: if get(OCCURRED_AT)?.is_empty() { None } else { Some(span(OCCURRED_AT)?) },
+            received_at: span(RECEIVED_AT)?,
+            sources: get(SOURCES)?.split(' ').map(source).collect::<Option<_>>().ok_or_else(|| missing(SOURCES))?,
+        };
         let optional = |text: &str| (!text.is_empty()).then(|| SequenceNumber::new(text));
         let (key, sha256) = (get(PREDECESSOR_KEY)?, get(PREDECESSOR_SHA256)?);
         let info = Self {
@@ -97,6 +122,7 @@ impl SegmentInfo {
             count: get(COUNT)?.parse().map_err(|_| missing(COUNT))?,
             hour: get(HOUR)?.to_owned(),
             predecessor: (!key.is_empty()).then(|| Link { key: key.to_owned(), sha256: sha256.to_owned() }),
+            contents,
         };
         check_stream(&info.stream).map_err(|e| missing(STREAM).because(e))?;
         check_shard(&info.shard).map_err(|e| missing(SHARD).because(e))?;
@@ -107,10 +133,24 @@ impl SegmentInfo {
         if info.start.is_some() != info.predecessor.is_some() {
             return Err(missing(PREDECESSOR_KEY));
         }
-        if info.count == 0 {
+        if info.count == 0
+            || info.contents.sources.values().try_fold(0, |a: u64, b| a.checked_add(*b)) != Some(info.count)
+        {
             return Err(missing(COUNT));
         }
+        let TimeSpan { first, last } = info.contents.arrived_at;
+        if first.hour() != info.hour || last.hour() != info.hour {
+            return Err(missing(HOUR));
+        }
         Ok(info)
+    }
+
+    /// The version of whoever wrote the pairs.
+    pub(super) fn version(pairs: &[KeyValue]) -> Result<u32> {
+        let value = pairs.iter().find(|p| p.key == FORMAT).and_then(|p| p.value.as_deref());
+        value
+            .and_then(|value| value.parse().ok())
+            .ok_or_else(|| Error::data(format!("read a segment: its footer lacks a sound {FORMAT}")))
     }
 }
 

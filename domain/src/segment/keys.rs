@@ -2,7 +2,7 @@
 //!
 //! | key | object |
 //! | --- | --- |
-//! | `segments/{stream}/{shard}/{start}.{hour}.parquet` | a segment |
+//! | `segments/stream={stream}/shard={shard}/hour={hour}/{start}.parquet` | a segment |
 //! | `heads/{stream}/{shard}.json` | where to begin looking for a shard's newest segment |
 //! | `manifests/{stream}/{hour}.json` | what one arrival hour contains |
 //!
@@ -10,13 +10,14 @@
 //! the arrival hour of its first record. The log decides the latter two, so two archivers of one
 //! shard collide on the key instead of overlapping.
 //!
-//! `start` stands before the hour because arrival hours can step back and positions cannot: so the
-//! byte order of a shard's keys is the order of its chain, and the successor of a segment is found
-//! by listing `{last}.` without knowing its hour. The segment that follows nothing has the start
-//! [`ORIGIN`], which is below every position.
+//! The folders are hive-style partitions, so that a query engine prunes by stream, shard and hour.
+//! Arrival hours can step back and positions cannot: **the order of a chain is that of `start`,
+//! never that of the hours**, and [`chain_order`] gives it. The segment that follows nothing has
+//! the start [`ORIGIN`], which is below every position.
 
 use crate::error::{Error, Result};
 use crate::ids::{SequenceNumber, ShardId};
+use crate::time::UnixNanos;
 
 /// Start, in keys, of a shard's first segment: `-` is below letters and digits, so it sorts before
 /// every position, whatever its digits.
@@ -39,37 +40,68 @@ impl SegmentKey {
     /// The key's text.
     pub fn text(&self) -> String {
         let start = self.start.as_ref().map_or(ORIGIN, |s| s.as_str());
-        format!("{}{start}.{}.parquet", segments_of_shard(&self.stream, &self.shard), self.hour)
+        format!("{}hour={}/{start}.parquet", segments_of_shard(&self.stream, &self.shard), self.hour)
     }
 
     /// Takes a key apart; `None` when it is not the key of a segment.
     pub fn parse(key: &str) -> Option<Self> {
-        let mut parts = key.strip_prefix("segments/")?.splitn(3, '/');
-        let (stream, shard, name) = (parts.next()?, parts.next()?, parts.next()?);
-        let (start, hour) = name.strip_suffix(".parquet")?.split_once('.')?;
+        Self::parse_below("segments/", key)
+    }
+
+    pub(super) fn parse_below(folder: &str, key: &str) -> Option<Self> {
+        let mut parts = key.strip_prefix(folder)?.splitn(4, '/');
+        let mut part = |name: &str| parts.next()?.strip_prefix(name)?.strip_prefix('=');
+        let (stream, shard, hour) = (part("stream")?, part("shard")?, part("hour")?);
+        let start = parts.next()?.strip_suffix(".parquet")?;
         let start = (start != ORIGIN).then(|| SequenceNumber::new(start));
         let well_formed = is_name(stream)
             && is_name(shard)
             && start.as_ref().is_none_or(|s| check_sequence(s).is_ok())
-            && hour.len() == 13
-            && hour.bytes().all(|b| b.is_ascii_digit() || b == b'-' || b == b'T');
+            && hour_start(hour).is_some();
         well_formed.then(|| Self { stream: stream.into(), shard: ShardId::new(shard), start, hour: hour.into() })
     }
 }
 
+/// The segments among `keys` in the order of their chains (by shard, then by position), and the keys that
+/// are none of a segment.
+pub fn chain_order(keys: Vec<String>) -> (Vec<SegmentKey>, Vec<String>) {
+    let (mut segments, mut others) = (Vec::with_capacity(keys.len()), Vec::new());
+    for key in keys {
+        match SegmentKey::parse(&key) {
+            Some(segment) => segments.push(segment),
+            None => others.push(key),
+        }
+    }
+    segments.sort_by(|a, b| (&a.stream, &a.shard, &a.start, &a.hour).cmp(&(&b.stream, &b.shard, &b.start, &b.hour)));
+    (segments, others)
+}
+
 /// Prefix of all segments of a stream.
 pub fn segments_of(stream: &str) -> String {
-    format!("segments/{stream}/")
+    format!("segments/stream={stream}/")
 }
 
-/// Prefix of a shard's segments; listing it gives the chain in order.
+/// Prefix of a shard's segments.
 pub fn segments_of_shard(stream: &str, shard: &ShardId) -> String {
-    format!("segments/{stream}/{shard}/")
+    format!("{}shard={shard}/", segments_of(stream))
 }
 
-/// Prefix that only the successor of the segment ending at `last` has.
-pub fn successor_of(stream: &str, shard: &ShardId, last: Option<&SequenceNumber>) -> String {
-    format!("{}{}.", segments_of_shard(stream, shard), last.map_or(ORIGIN, |s| s.as_str()))
+/// Where to list a shard's segments from, to find the successor of a segment of `hour`: the hour before it,
+/// because arrival times may step back a little. `None` when `hour` is no hour.
+pub fn near(stream: &str, shard: &ShardId, hour: &str) -> Option<String> {
+    let before = hour_start(hour)?.nanos().checked_sub(1)?;
+    Some(format!("{}hour={}/", segments_of_shard(stream, shard), UnixNanos::from_nanos(before).hour()))
+}
+
+/// When an hour such as `2026-11-24T13` begins; `None` when it is written otherwise.
+pub fn hour_start(hour: &str) -> Option<UnixNanos> {
+    let plain = hour.len() == 13 && hour.bytes().all(|b| b.is_ascii_digit() || b == b'-' || b == b'T');
+    plain.then(|| UnixNanos::parse_rfc3339(&format!("{hour}:00:00Z")).ok()).flatten()
+}
+
+/// Prefix of all heads of a stream.
+pub fn heads_of(stream: &str) -> String {
+    format!("heads/{stream}/")
 }
 
 /// Key of a shard's head.
@@ -139,11 +171,14 @@ mod tests {
             assert_eq!(SegmentKey::parse(&key.text()), Some(key));
         }
         for stray in [
-            "segments/main/shard-0003/x",
-            "segments/main/shard-0003/.2026-11-24T13.parquet",
-            "segments/main/shard-0003/1.2026-11-24.parquet",
-            "segments/main/shard-0003/a/b.2026-11-24T13.parquet",
-            "segments/../shard-0003/1.2026-11-24T13.parquet",
+            "segments/stream=main/shard=shard-0003/hour=2026-11-24T13/x",
+            "segments/stream=main/shard=shard-0003/hour=2026-11-24T13/.parquet",
+            "segments/stream=main/shard=shard-0003/hour=2026-11-24/1.parquet",
+            "segments/stream=main/shard=shard-0003/hour=2026-11-24T25/1.parquet",
+            "segments/stream=main/shard=shard-0003/hour=2026-11-24T13/a/b.parquet",
+            "segments/stream=main/hour=2026-11-24T13/shard=shard-0003/1.parquet",
+            "segments/stream=../shard=shard-0003/hour=2026-11-24T13/1.parquet",
+            "segments/main/shard-0003/1.2026-11-24T13.parquet",
             "manifests/main/2026-11-24T13.json",
         ] {
             assert_eq!(SegmentKey::parse(stray), None, "{stray}");
@@ -151,24 +186,26 @@ mod tests {
     }
 
     #[test]
-    fn byte_order_of_keys_is_the_order_of_the_chain_even_when_hours_step_back() {
+    fn the_order_of_a_chain_is_that_of_the_positions_even_when_hours_step_back() {
         let kinesis = "9".repeat(56);
         for starts in [
             vec![None, Some("00000000000000000000"), Some("00000000000000000001"), Some("10000000000000000000")],
             vec![None, Some("0"), Some("1"), Some("12"), Some("2")],
             vec![None, Some(kinesis.as_str())],
         ] {
-            let hours = ["2026-11-24T14", "2026-11-24T13", "2027-01-01T00", "1999-01-01T00"];
-            let keys: Vec<String> = starts.iter().zip(hours).map(|(start, hour)| key(*start, hour).text()).collect();
-            assert!(keys.is_sorted(), "{keys:?}");
+            let hours = ["2026-11-24T14", "2026-11-24T13", "2027-01-01T00", "1999-01-01T00", "2026-11-24T14"];
+            let chain: Vec<SegmentKey> = starts.iter().zip(hours).map(|(start, hour)| key(*start, hour)).collect();
+            let mut listed: Vec<String> = chain.iter().map(SegmentKey::text).chain(["segments/x".into()]).collect();
+            listed.sort();
+            assert_eq!(chain_order(listed), (chain, vec!["segments/x".to_owned()]));
         }
     }
 
     #[test]
-    fn only_the_successor_has_the_successors_prefix() {
-        let prefix = successor_of("main", &ShardId::numbered(3), Some(&SequenceNumber::new("12")));
-        assert!(key(Some("12"), "2026-11-24T13").text().starts_with(&prefix));
-        assert!(!key(Some("123"), "2026-11-24T13").text().starts_with(&prefix));
-        assert!(!key(None, "2026-11-24T13").text().starts_with(&prefix));
+    fn near_begins_an_hour_before() {
+        let near = near("main", &ShardId::numbered(3), "2026-11-24T00").unwrap();
+        assert_eq!(near, "segments/stream=main/shard=shard-0003/hour=2026-11-23T23/");
+        assert!(key(None, "2026-11-23T23").text() >= near && key(None, "2026-11-23T22").text() < near);
+        assert_eq!(super::near("main", &ShardId::numbered(3), "2026-11-24"), None);
     }
 }

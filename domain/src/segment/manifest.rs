@@ -1,4 +1,5 @@
-//! Statements about segments: the manifest of an hour and the head of a shard. JSON, versioned.
+//! Statements about segments: the manifest of an hour and the head of a shard. JSON, versioned, with a
+//! checksum as their last member.
 //!
 //! Both are derived: everything in them can be read off the segments again, and neither is needed
 //! to read the archive. A manifest makes "this hour is complete" a stated, checkable fact; a head
@@ -8,12 +9,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::contents::Contents;
 use super::info::SegmentInfo;
-use crate::error::{Error, Result};
+use super::sealed;
+use crate::error::Result;
 use crate::ids::{SequenceNumber, ShardId};
 
 /// Version of manifests and heads that this program writes.
-pub const MANIFEST_VERSION: u32 = 1;
+pub const MANIFEST_VERSION: u32 = 2;
 
 /// One segment, as manifests and heads name it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +35,9 @@ pub struct SegmentSummary {
     pub last: SequenceNumber,
     /// Arrival hour of its records.
     pub hour: String,
+    /// What its records span: first and last times, and how many each source has.
+    #[serde(flatten)]
+    pub contents: Contents,
 }
 
 impl SegmentSummary {
@@ -45,8 +51,22 @@ impl SegmentSummary {
             start: info.start.clone(),
             last: info.last.clone(),
             hour: info.hour.clone(),
+            contents: info.contents.clone(),
         }
     }
+}
+
+/// What an hour comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Segments.
+    pub segments: u64,
+    /// Records.
+    pub records: u64,
+    /// Bytes of the segments.
+    pub bytes: u64,
+    /// Records by source.
+    pub sources: BTreeMap<String, u64>,
 }
 
 /// What one hour of the archive contains.
@@ -60,6 +80,8 @@ pub struct Manifest {
     pub hour: String,
     /// Whether every shard was archived past the end of the hour.
     pub complete: bool,
+    /// The sums over all its segments.
+    pub totals: Totals,
     /// By shard, in the order of their ids.
     pub shards: Vec<ShardManifest>,
 }
@@ -85,6 +107,7 @@ impl Manifest {
             stream: stream.to_owned(),
             hour: hour.to_owned(),
             complete: false,
+            totals: Totals::default(),
             shards: Vec::new(),
         }
     }
@@ -112,21 +135,42 @@ impl Manifest {
             }
         }
         self.shards = shards.into_values().collect();
+        self.totals = self.sums();
+    }
+
+    /// Its segments, shard by shard.
+    pub fn segments(&self) -> impl Iterator<Item = &SegmentSummary> {
+        self.shards.iter().flat_map(|shard| &shard.segments)
     }
 
     /// How many records the hour holds.
     pub fn records(&self) -> u64 {
-        self.shards.iter().flat_map(|s| &s.segments).map(|s| s.count).sum()
+        self.segments().map(|s| s.count).sum()
+    }
+
+    /// What its totals must be.
+    pub fn sums(&self) -> Totals {
+        let mut sums = Totals::default();
+        for segment in self.segments() {
+            sums.segments += 1;
+            sums.records = sums.records.saturating_add(segment.count);
+            sums.bytes = sums.bytes.saturating_add(segment.bytes);
+            for (source, count) in &segment.contents.sources {
+                let sum = sums.sources.entry(source.clone()).or_default();
+                *sum = sum.saturating_add(*count);
+            }
+        }
+        sums
     }
 
     /// The JSON text.
     pub fn encode(&self) -> Result<Vec<u8>> {
-        encode(self)
+        sealed::encode(self, "manifest")
     }
 
-    /// Reads the JSON text.
+    /// Reads the JSON text; [`Data`](crate::ErrorKind::Data) when a byte of it is not what was written.
     pub fn decode(text: &[u8]) -> Result<Self> {
-        decode(text, "manifest")
+        sealed::decode(text, "manifest", MANIFEST_VERSION)
     }
 }
 
@@ -145,37 +189,20 @@ pub struct Head {
 impl Head {
     /// The JSON text.
     pub fn encode(&self) -> Result<Vec<u8>> {
-        encode(self)
+        sealed::encode(self, "head")
     }
 
-    /// Reads the JSON text.
+    /// Reads the JSON text; [`Data`](crate::ErrorKind::Data) when a byte of it is not what was written.
     pub fn decode(text: &[u8]) -> Result<Self> {
-        decode(text, "head")
+        sealed::decode(text, "head", MANIFEST_VERSION)
     }
-}
-
-fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec_pretty(value).map_err(|e| Error::internal("write a manifest").because(e))
-}
-
-fn decode<'a, T: Deserialize<'a>>(text: &'a [u8], what: &str) -> Result<T> {
-    #[derive(Deserialize)]
-    struct Versioned {
-        version: u32,
-    }
-    let damaged = |e| Error::data(format!("read a {what}: it is not the JSON that was written")).because(e);
-    let Versioned { version } = serde_json::from_slice(text).map_err(damaged)?;
-    if version > MANIFEST_VERSION {
-        return Err(Error::data(format!(
-            "read a {what} of version {version}: this program knows versions up to {MANIFEST_VERSION}; use a newer one"
-        )));
-    }
-    serde_json::from_slice(text).map_err(damaged)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::contents::TimeSpan;
     use super::*;
+    use crate::time::UnixNanos;
 
     fn summary(start: Option<u64>, last: u64) -> SegmentSummary {
         SegmentSummary {
@@ -186,7 +213,18 @@ mod tests {
             start: start.map(SequenceNumber::from_u64),
             last: SequenceNumber::from_u64(last),
             hour: "2026-11-24T13".into(),
+            contents: Contents {
+                arrived_at: span(13),
+                occurred_at: (last == 7).then(|| span(3)),
+                received_at: span(12),
+                sources: BTreeMap::from([("shop".to_owned(), 2)]),
+            },
         }
+    }
+
+    fn span(hour: i64) -> TimeSpan {
+        let at = |nanos| UnixNanos::from_nanos(1_795_478_400_000_000_000 + hour * 3_600_000_000_000 + nanos);
+        TimeSpan { first: at(0), last: at(1_000_000_007) }
     }
 
     fn manifest(shard: u32, watermark: u64, segments: Vec<SegmentSummary>) -> Manifest {
@@ -206,6 +244,7 @@ mod tests {
         merged.merge(manifest(0, 9, vec![summary(None, 9)]));
         merged.merge(manifest(1, 7, vec![summary(Some(5), 7), summary(None, 5)]));
         assert_eq!(merged.records(), 6);
+        assert_eq!((merged.totals.records, merged.totals.bytes, merged.totals.sources["shop"]), (6, 30, 6));
         let shard = &merged.shards[1];
         assert_eq!(shard.segments, [summary(None, 5), summary(Some(5), 7)]);
         assert_eq!(shard.watermark, Some(SequenceNumber::from_u64(7)));
@@ -214,8 +253,22 @@ mod tests {
 
     #[test]
     fn a_newer_manifest_is_refused_with_the_fix() {
-        let message = Manifest::decode(br#"{"version":2,"anything":1}"#).unwrap_err().to_string();
-        assert!(message.contains("version 2") && message.contains("newer"), "{message}");
+        let message = Manifest::decode(br#"{"version":3,"anything":1}"#).unwrap_err().to_string();
+        assert!(message.contains("version 3") && message.contains("newer"), "{message}");
         assert!(Head::decode(b"{}").is_err());
+    }
+
+    #[test]
+    fn every_changed_byte_and_every_truncation_is_seen() {
+        let good = manifest(1, 7, vec![summary(None, 5), summary(Some(5), 7)]).encode().unwrap();
+        assert!(String::from_utf8(good.clone()).unwrap().contains(r#""first": "2026-11-24T13:00:00Z""#));
+        for at in 0..good.len() {
+            for byte in (0..=u8::MAX).filter(|byte| *byte != good[at]) {
+                let mut bad = good.clone();
+                bad[at] = byte;
+                assert!(Manifest::decode(&bad).is_err(), "byte {at} as {byte}");
+            }
+            assert!(Manifest::decode(&good[..at]).is_err(), "cut at {at}");
+        }
     }
 }

@@ -7,13 +7,16 @@
 //! of a shard form a chain (I6).
 //!
 //! Every byte is covered twice: by the SHA-256 that the successor and the manifest name, against
-//! tampering, and by a CRC-32 of the whole object in its own footer, against damage. The CRC is
-//! checked before anything else is read, so damaged bytes reach no decoder.
+//! tampering, and by CRC-32s in its own footer (one per 64 KiB of data, one of the footer), against
+//! damage. They are checked before anything else is read, so damaged bytes reach no decoder, and
+//! damage is named with its bytes, row group and column ([`diagnose`]).
 //!
 //! Errors: [`Data`](crate::ErrorKind::Data) for a damaged object, one of another kind, or one of a
 //! newer version; [`Internal`](crate::ErrorKind::Internal) when a writer is used against its rules.
 
 mod checksum;
+mod contents;
+mod damage;
 mod info;
 pub mod keys;
 pub mod manifest;
@@ -21,20 +24,24 @@ mod plain;
 mod reader;
 mod row_group;
 mod schema;
+mod sealed;
 #[cfg(test)]
 mod tests;
 mod typed;
 mod writer;
 
+pub use checksum::BLOCK_BYTES;
+pub use contents::{Contents, TimeSpan};
+pub use damage::{ByteRange, Damage};
 pub use info::{Link, Segment, SegmentInfo};
-pub use manifest::{Head, Manifest, SegmentSummary, ShardManifest};
-pub use reader::{Rows, SegmentReader};
+pub use manifest::{Head, Manifest, SegmentSummary, ShardManifest, Totals};
+pub use reader::{Diagnosis, Rows, Scratch, SegmentReader, diagnose};
 pub use writer::{SegmentPlace, SegmentWriter};
 
 use sha2::{Digest, Sha256};
 
 /// Version of the segment format that this program writes.
-pub const SEGMENT_VERSION: u32 = 1;
+pub const SEGMENT_VERSION: u32 = 2;
 
 /// SHA-256 of an object, in lower-case hex: how segments and manifests name each other.
 pub fn digest(bytes: &[u8]) -> String {

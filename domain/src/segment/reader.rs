@@ -1,9 +1,10 @@
 //! Reads a segment: what it is, all its rows, or those of one entity.
 //!
-//! The checksum is checked before anything is decoded, so damage does not reach the decoders. They
+//! The checksums are checked before anything is decoded, so damage does not reach the decoders. They
 //! are fenced all the same: should one panic on bytes that were made to hurt, that is a
 //! [`Data`](crate::ErrorKind::Data) error like any other.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -12,7 +13,9 @@ use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 
-use super::checksum;
+use super::SEGMENT_VERSION;
+use super::checksum::{self, Verdict};
+use super::damage::{self, ByteRange, Damage};
 use super::info::SegmentInfo;
 use super::plain::Unpacker;
 use super::row_group::{Cursor, places_of};
@@ -34,9 +37,14 @@ pub struct SegmentReader {
 }
 
 impl SegmentReader {
-    /// Checks the checksum and reads the footer.
+    /// Checks the checksums and reads the footer. The error says which bytes are damaged.
     pub fn open(object: Bytes) -> Result<Self> {
-        checksum::check(&object)?;
+        let damages = damages_of(&object);
+        if let Some(first) = damages.first() {
+            let more = damages.len() - 1;
+            let more = if more > 0 { format!(", and in {more} more places") } else { String::new() };
+            return Err(Error::data(format!("read a segment: it is damaged ({first}){more}")));
+        }
         fenced(|| {
             let metadata = ParquetMetaDataReader::new().parse_and_finish(&object).map_err(undecodable)?;
             let pairs = metadata.file_metadata().key_value_metadata().map(Vec::as_slice).unwrap_or_default();
@@ -67,10 +75,16 @@ impl SegmentReader {
         self.scan(false)
     }
 
+    /// One of the two, lent what a scan of another segment left: nothing is set up anew then.
+    pub fn scan_with(&self, evidence: bool, scratch: Scratch) -> Rows {
+        Rows { spare: scratch.0, ..self.scan(evidence) }
+    }
+
     fn scan(&self, evidence: bool) -> Rows {
         Rows {
             segment: self.clone(),
             evidence,
+            spare: Unpacker::default(),
             group: 0,
             cursor: None,
             before: self.info.start.clone(),
@@ -139,10 +153,15 @@ impl std::fmt::Debug for SegmentReader {
     }
 }
 
+/// What scans need to decompress pages, to be handed from one to the next.
+#[derive(Default)]
+pub struct Scratch(Unpacker);
+
 /// A scan of a segment.
 pub struct Rows {
     segment: SegmentReader,
     evidence: bool,
+    spare: Unpacker,
     group: usize,
     cursor: Option<Cursor>,
     before: Option<SequenceNumber>,
@@ -151,6 +170,11 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// What the next scan can be lent.
+    pub fn into_scratch(self) -> Scratch {
+        Scratch(self.cursor.map(Cursor::into_unpacker).unwrap_or(self.spare))
+    }
+
     /// Decodes the next row; nothing at the end.
     fn next_row(&mut self) -> Result<Option<Sequenced<Envelope>>> {
         loop {
@@ -160,24 +184,35 @@ impl Rows {
             }
             let Some(group) = self.segment.metadata.row_groups().get(self.group) else { return Ok(None) };
             self.group += 1;
-            let unpacker = self.cursor.take().map(Cursor::into_unpacker).unwrap_or_default();
+            let spare = std::mem::take(&mut self.spare);
+            let unpacker = self.cursor.take().map(Cursor::into_unpacker).unwrap_or(spare);
             self.cursor = Some(Cursor::open(&self.segment.object, group, STRIDE_ROWS, self.evidence, unpacker)?);
         }
     }
 
     fn advance(&mut self) -> Result<Option<Sequenced<Envelope>>> {
-        let next = fenced(|| self.next_row())?;
+        let next = fenced(|| self.next_row()).map_err(|error| self.at_row(error))?;
         let info = &self.segment.info;
         let Some(row) = next else {
             let whole = self.given == info.count && self.before.as_ref() == Some(&info.last);
             return if whole { Ok(None) } else { Err(unsound("it does not end where its footer says")) };
         };
         if self.before.as_ref().is_some_and(|before| row.sequence <= *before) {
-            return Err(unsound("its positions do not rise"));
+            return Err(self.at_row(unsound("its positions do not rise")));
+        }
+        if !info.contents.allow(&row) {
+            return Err(self.at_row(unsound("the footer does not span the times or the source")));
         }
         self.given += 1;
         self.before = Some(row.sequence.clone());
         Ok(Some(row))
+    }
+}
+
+impl Rows {
+    fn at_row(&self, error: Error) -> Error {
+        let group = self.group.saturating_sub(1);
+        Error::new(error.kind(), format!("read row {} (row group {group})", self.given)).because(error)
     }
 }
 
@@ -197,6 +232,58 @@ impl Iterator for Rows {
 /// Runs a decoder; a panic of it becomes an error.
 fn fenced<T>(decode: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(damaged()))
+}
+
+/// What is wrong with an object that should be a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Diagnosis {
+    /// Nothing, by its checksums and footer.
+    Sound,
+    /// It is of a version that this program does not know.
+    Newer(u32),
+    /// These places are not what was written.
+    Damaged(Vec<Damage>),
+    /// Its checksums fit and it is no segment all the same; why, in words.
+    Unsound(String),
+}
+
+/// Looks for what is wrong with an object, as far as checksums and footer tell.
+pub fn diagnose(object: &Bytes) -> Diagnosis {
+    let damages = damages_of(object);
+    if !damages.is_empty() {
+        return Diagnosis::Damaged(damages);
+    }
+    let version = fenced(|| {
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(object).map_err(undecodable)?;
+        SegmentInfo::version(metadata.file_metadata().key_value_metadata().map(Vec::as_slice).unwrap_or_default())
+    });
+    match (version, SegmentReader::open(object.clone())) {
+        (Ok(version), _) if version > SEGMENT_VERSION => Diagnosis::Newer(version),
+        (_, Ok(_)) => Diagnosis::Sound,
+        (_, Err(error)) => Diagnosis::Unsound(error.to_string()),
+    }
+}
+
+/// The damaged places, by the checksums.
+fn damages_of(object: &Bytes) -> Vec<Damage> {
+    let whole = || ByteRange::of(0..object.len());
+    match checksum::check(object) {
+        Verdict::Sound => Vec::new(),
+        Verdict::Footer(range) => vec![Damage { bytes: ByteRange::of(range), place: "the footer".to_owned() }],
+        Verdict::Unknown => {
+            let place = "cut short, or no segment of this program: no checksum is found in it";
+            vec![Damage { bytes: whole(), place: place.to_owned() }]
+        }
+        Verdict::Data(ranges) => {
+            // The footer is sound, so it can be read.
+            let metadata = fenced(|| ParquetMetaDataReader::new().parse_and_finish(object).map_err(undecodable));
+            let place = |range: &Range<usize>| match &metadata {
+                Ok(metadata) => damage::place_of(metadata, range),
+                Err(_) => "the data".to_owned(),
+            };
+            ranges.into_iter().map(|at| Damage { place: place(&at), bytes: ByteRange::of(at) }).collect()
+        }
+    }
 }
 
 fn check_columns(metadata: &ParquetMetaData) -> Result<()> {

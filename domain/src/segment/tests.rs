@@ -16,7 +16,10 @@ use crate::time::UnixNanos;
 const HOUR: i64 = 1_795_525_200_000_000_000;
 
 fn place(after: Option<u64>) -> SegmentPlace {
-    let link = || Link { key: "segments/main/shard-0000/x".into(), sha256: "ab".repeat(32) };
+    let link = || Link {
+        key: "segments/stream=main/shard=shard-0000/hour=2026-11-24T12/0-origin.parquet".into(),
+        sha256: "ab".repeat(32),
+    };
     SegmentPlace {
         stream: "main".into(),
         shard: ShardId::numbered(0),
@@ -63,13 +66,16 @@ fn many(count: u64) -> Vec<Sequenced<Envelope>> {
 #[test]
 fn a_segment_says_what_it_is() {
     let segment = written(Some(4), &[record(7, "s/payment/a", b"{}"), record(9, "s/payment/b", b"\xff\x00")]);
-    assert_eq!(segment.info.key(), "segments/main/shard-0000/00000000000000000004.2026-11-24T13.parquet");
+    assert_eq!(
+        segment.info.key(),
+        "segments/stream=main/shard=shard-0000/hour=2026-11-24T13/00000000000000000004.parquet"
+    );
     let reader = SegmentReader::open(segment.bytes.clone()).unwrap();
     assert_eq!(reader.info(), &segment.info);
     assert_eq!(reader.info().count, 2);
     assert_eq!(segment.sha256, digest(&segment.bytes));
     let first = written(None, &[record(1, "s/payment/a", b"{}")]);
-    assert_eq!(first.info.key(), "segments/main/shard-0000/0-origin.2026-11-24T13.parquet");
+    assert_eq!(first.info.key(), "segments/stream=main/shard=shard-0000/hour=2026-11-24T13/0-origin.parquet");
     assert_eq!(SegmentReader::open(first.bytes).unwrap().info().predecessor, None);
 }
 
@@ -136,35 +142,120 @@ fn the_writer_refuses_what_would_break_the_chain() {
     assert_eq!(SegmentWriter::new(strange).err().map(|e| e.kind()), Some(ErrorKind::Invalid));
 }
 
+/// The one damaged place of an object.
+fn only_damage(object: Vec<u8>) -> Damage {
+    let object = Bytes::from(object);
+    let error = SegmentReader::open(object.clone()).expect_err("damage is seen");
+    let Diagnosis::Damaged(mut damages) = diagnose(&object) else { panic!("{:?}", diagnose(&object)) };
+    assert!(error.kind() == ErrorKind::Data && error.to_string().contains(&damages[0].to_string()), "{error}");
+    assert_eq!(damages.len(), 1, "{damages:?}");
+    damages.remove(0)
+}
+
+/// Where the footer begins, by Parquet's own trailer.
+fn footer_of(object: &[u8]) -> usize {
+    let length = object[object.len() - 8..object.len() - 4].try_into().unwrap();
+    object.len() - 8 - u32::from_le_bytes(length) as usize
+}
+
 #[test]
-fn every_flipped_bit_and_every_truncation_is_refused() {
-    let segment = written(Some(4), &many(20)[4..]);
-    let good = segment.bytes.to_vec();
-    for at in 0..good.len() {
+fn every_flipped_bit_is_found_in_its_block_or_in_the_footer() {
+    // A small one, every bit; a larger one of several blocks, here and there and all of the footer.
+    for (records, step) in [(&many(20)[4..], 1), (&many(9_000)[4..], 997)] {
+        let good = written(Some(4), records).bytes.to_vec();
+        let footer = footer_of(&good);
+        let places = (0..footer).step_by(step).chain(footer..good.len());
+        for at in places {
+            for bit in 0..8 {
+                if step > 1 && bit != at % 8 {
+                    continue;
+                }
+                let mut bad = good.clone();
+                bad[at] ^= 1 << bit;
+                let damage = only_damage(bad);
+                let bytes = damage.bytes.unwrap();
+                assert!(bytes.first <= at as u64 && at as u64 <= bytes.last, "byte {at} of {footer}: {damage}");
+                if at < footer {
+                    assert!(bytes.last - bytes.first < BLOCK_BYTES as u64 && bytes.last < footer as u64, "{damage}");
+                    assert_ne!(damage.place, "the footer", "byte {at}");
+                } else {
+                    assert_eq!((bytes.first, damage.place.as_str()), (footer as u64, "the footer"), "byte {at}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn damage_names_row_group_and_column() {
+    let good = written(None, &many(20_000)).bytes.to_vec();
+    let footer = footer_of(&good);
+    let middle = good.len() / 2;
+    for (at, expected) in
+        [(0, "row group 0, columns sequence to "), (footer - 1, "row group 2, bloom filter"), (middle, "row group 1")]
+    {
         let mut bad = good.clone();
-        bad[at] ^= 1 << (at % 8);
-        let error = read(&Bytes::from(bad)).expect_err("damage is seen");
-        assert_eq!(error.kind(), ErrorKind::Data, "byte {at}: {error}");
+        bad[at] ^= 1;
+        let damage = only_damage(bad);
+        assert!(damage.place.contains(expected), "byte {at}: {damage}");
+    }
+    // Places apart are named apart, neighbouring blocks as one.
+    let mut bad = good;
+    for at in [0, BLOCK_BYTES, 3 * BLOCK_BYTES] {
+        bad[at] ^= 1;
+    }
+    let Diagnosis::Damaged(damages) = diagnose(&bad.into()) else { panic!("it is damaged") };
+    let ranges: Vec<_> = damages.iter().filter_map(|d| d.bytes).map(|b| (b.first, b.last)).collect();
+    assert_eq!(ranges, [(0, 131_071), (196_608, footer as u64 - 1)]);
+}
+
+#[test]
+fn every_truncation_and_everything_added_is_refused() {
+    let good = written(Some(4), &many(20)[4..]).bytes.to_vec();
+    for at in 0..good.len() {
         let error = read(&Bytes::copy_from_slice(&good[..at])).expect_err("truncation is seen");
         assert_eq!(error.kind(), ErrorKind::Data, "cut at {at}: {error}");
     }
-    assert!(read(&Bytes::from_static(b"")).is_err());
     let mut longer = good;
     longer.push(0);
-    assert!(read(&Bytes::from(longer)).is_err());
+    assert_eq!(only_damage(longer).place, "the footer");
+    for stranger in ["", "x", "PAR1PAR1", "ledgerline.crc32"] {
+        assert!(only_damage(stranger.into()).place.contains("no segment of this program"), "{stranger:?}");
+    }
 }
 
 #[test]
 fn a_newer_segment_is_refused_with_the_fix() {
     let mut object = written(None, &many(3)).bytes.to_vec();
     // Key, Thrift header of a string and length 1, value.
-    let mark = b"ledgerline.segment\x18\x011";
+    let mark = b"ledgerline.segment\x18\x012";
     let at = memchr::memmem::find(&object, mark).unwrap() + mark.len() - 1;
-    object[at] = b'2';
+    object[at] = b'3';
     checksum::set(&mut object).unwrap();
-    let error = SegmentReader::open(object.into()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Data);
-    assert!(error.to_string().contains("version 2") && error.to_string().contains("newer"), "{error}");
+    let object = Bytes::from(object);
+    let error = SegmentReader::open(object.clone()).unwrap_err();
+    assert_eq!((error.kind(), diagnose(&object)), (ErrorKind::Data, Diagnosis::Newer(3)));
+    assert!(error.to_string().contains("version 3") && error.to_string().contains("newer"), "{error}");
+}
+
+#[test]
+fn a_segment_says_what_its_records_span() {
+    let mut records =
+        vec![record(1, "a/payment/x", b"{}"), record(2, "b/payment/y", b"{}"), record(3, "a/payment/x", b"{}")];
+    records[1].value.event.occurred_at = None;
+    records[2].value.received_at = UnixNanos::from_nanos(HOUR - 5);
+    let info = written(None, &records).info;
+    let at = UnixNanos::from_nanos;
+    assert_eq!(info.contents.arrived_at, TimeSpan { first: at(HOUR + 1), last: at(HOUR + 3) });
+    assert_eq!(info.contents.received_at, TimeSpan { first: at(HOUR - 5), last: at(HOUR + 17) });
+    assert_eq!(info.contents.occurred_at, Some(TimeSpan { first: at(HOUR), last: at(HOUR) }));
+    assert_eq!(info.contents.sources, [("a".to_owned(), 2), ("b".to_owned(), 1)].into());
+    assert!(
+        info.contents.arrived_at.meets(Some(at(HOUR + 3)), None)
+            && !info.contents.arrived_at.meets(None, Some(at(HOUR + 1)))
+    );
+    records.iter_mut().for_each(|r| r.value.event.occurred_at = None);
+    assert_eq!(written(None, &records).info.contents.occurred_at, None);
 }
 
 fn any_text() -> impl Strategy<Value = CompactString> {

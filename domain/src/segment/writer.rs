@@ -9,6 +9,7 @@ use parquet::errors::ParquetError;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use std::sync::Arc;
 
+use super::contents::Gathered;
 use super::info::{Link, Segment, SegmentInfo};
 use super::keys::{check_sequence, check_shard, check_stream};
 use super::schema::{self, GROUP_BYTES_MAX, GROUP_ROWS_MAX};
@@ -40,6 +41,7 @@ pub struct SegmentWriter {
     count: u64,
     hour: String,
     last: Option<SequenceNumber>,
+    gathered: Gathered,
 }
 
 impl SegmentWriter {
@@ -60,6 +62,7 @@ impl SegmentWriter {
             count: 0,
             hour: String::new(),
             last,
+            gathered: Gathered::default(),
         })
     }
 
@@ -96,6 +99,7 @@ impl SegmentWriter {
             self.hour = record.arrived_at.hour();
         }
         let bytes = self.rows.push(record)?;
+        self.gathered.note(record);
         self.rows_bytes += bytes;
         self.raw_bytes += bytes;
         self.count += 1;
@@ -108,8 +112,9 @@ impl SegmentWriter {
 
     /// Completes the object. An empty segment is refused as [`Internal`](crate::ErrorKind::Internal).
     pub fn finish(mut self) -> Result<Segment> {
-        let (Some(last), true) = (self.last.clone(), self.count > 0) else {
-            return Err(Error::internal("write a segment: it has no records"));
+        let empty = || Error::internal("write a segment: it has no records");
+        let (Some(last), Some(contents)) = (self.last.clone(), std::mem::take(&mut self.gathered).finish()) else {
+            return Err(empty());
         };
         if self.rows.len() > 0 {
             self.close_group()?;
@@ -123,8 +128,9 @@ impl SegmentWriter {
             count: self.count,
             hour: self.hour,
             predecessor,
+            contents,
         };
-        for pair in info.to_pairs() {
+        for pair in info.to_pairs(self.file.bytes_written()) {
             self.file.append_key_value_metadata(pair);
         }
         let mut object = self.file.into_inner().map_err(unwritable)?;

@@ -13,18 +13,21 @@ Exit code 3 when anything differs.")]
     Verify(VerifyArgs),
     /// Write the state as it was at a time, as known at a time
     #[command(after_help = "Examples:
-  ledgerline replay export --as-of 2026-10-01T00:00:00Z --format csv > september.csv
-  ledgerline replay export --as-of 2026-10-01T00:00:00Z --known-at 2026-10-03T00:00:00Z    what the close saw")]
+  ledgerline replay export --as-of 2026-09 --format csv > september.csv
+  ledgerline replay export --as-of 2026-09 --known-at 2026-10-02      as it was known on 2 October
+  ledgerline replay export --as-of 2026-09 --format parquet --out september.parquet
+  ledgerline replay export --as-of 2026-09 --totals                   the sums by source and currency")]
     Export(ExportArgs),
     /// What arrived after the close of a period, and what it changed
     #[command(after_help = "Examples:
   ledgerline replay adjustments --period 2026-09
-  ledgerline replay adjustments --period 2026-09 --closed-at 2026-10-03T00:00:00Z --format csv")]
+  ledgerline replay adjustments --period 2026-09 --closed-at 2026-10-02 --format csv")]
     Adjustments(AdjustmentsArgs),
     /// Write the signed-off statement of a day, or prove one again
     #[command(after_help = "Examples:
   ledgerline replay close --day 2026-10-31 --by \"M. Rossi\"
-  ledgerline replay close --day 2026-10-31 --check          exit code 3 when it cannot be proved any more")]
+  ledgerline replay close --day 2026-10-31 --check          exit code 3 when it cannot be proved any more
+  ledgerline replay close --day 2026-10-31 --correct        a further statement, after late events")]
     Close(CloseArgs),
     /// Fold the archive into a new generation beside the live one
     #[command(after_help = "A running server keeps the new generation up to date until it is promoted or retired.
@@ -143,18 +146,24 @@ pub struct VerifyArgs {
 /// `replay export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// Only events that happened until then: RFC 3339, or a day or month, which is meant to its end
+    /// Only events that happened until then, inclusive: RFC 3339, or a day or month, which is meant to its end
     #[arg(long, value_name = "TIME")]
     pub as_of: Option<String>,
-    /// Only events that had been received by then
+    /// Only events that had been received by then, inclusive
     #[arg(long, value_name = "TIME")]
     pub known_at: Option<String>,
     /// How to write it
-    #[arg(long, value_enum, default_value_t = Format::Jsonl)]
-    pub format: Format,
-    /// Write to this file instead of standard output
+    #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+    pub format: ExportFormat,
+    /// Write to this file instead of standard output; it appears when it is whole
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Write the sums by source and currency instead of a row per entity
+    #[arg(long)]
+    pub totals: bool,
+    /// Write to this file, as JSON, what the export is: times, positions of the archive, rows, sums, SHA-256
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
 }
 
 /// `replay adjustments`.
@@ -163,13 +172,13 @@ pub struct AdjustmentsArgs {
     /// The period that was closed: a month, a day or a year, in UTC
     #[arg(long, value_name = "PERIOD")]
     pub period: String,
-    /// When the close was made [default: the end of the period]
+    /// When the close was made [default: the newest stored close of the period's last day, else the period's end]
     #[arg(long, value_name = "TIME")]
     pub closed_at: Option<String>,
-    /// How to write it
-    #[arg(long, value_enum, default_value_t = Format::Jsonl)]
-    pub format: Format,
-    /// Write to this file instead of standard output
+    /// How to write it [default: table on a terminal, else jsonl]
+    #[arg(long, value_enum)]
+    pub format: Option<AdjustmentsFormat>,
+    /// Write to this file instead of standard output; it appears when it is whole
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
@@ -181,11 +190,17 @@ pub struct CloseArgs {
     #[arg(long, value_name = "DAY")]
     pub day: String,
     /// Who signs it off
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "check")]
     pub by: Option<String>,
-    /// Prove the stored statement again instead of making one
+    /// Prove the newest stored statement again instead of making one
     #[arg(long)]
     pub check: bool,
+    /// Make a further statement of a day that is closed; it names the one that it corrects
+    #[arg(long, conflicts_with = "check")]
+    pub correct: bool,
+    /// Close although the archive has not passed the end of the day; the statement says so
+    #[arg(long, conflicts_with = "check")]
+    pub open: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -256,11 +271,24 @@ pub struct RedriveArgs {
     pub consent: ConsentArgs,
 }
 
-/// File formats of an export.
+/// How an export is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum ExportFormat {
     /// One JSON object a line
     Jsonl,
-    /// Comma separated, one row per entity, amounts in minor units
+    /// Comma separated (RFC 4180), one row per entity, amounts in minor units
+    Csv,
+    /// Parquet, typed, for DuckDB and the like
+    Parquet,
+}
+
+/// How adjustments are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AdjustmentsFormat {
+    /// For people
+    Table,
+    /// One JSON object a line; the last one is the summary
+    Jsonl,
+    /// Comma separated (RFC 4180), a line per figure that changed
     Csv,
 }

@@ -1,7 +1,7 @@
 //! `quarantine list | show | release`.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::ports::{Quarantine as _, Quarantined};
@@ -9,15 +9,11 @@ use serde_json::{Value, json};
 
 use crate::cli::QuarantineCommand;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::housekeeping::ReleaseAnswer;
 use crate::output::{self, Output};
-use crate::release::release;
+use crate::release::Released;
+use crate::requests::{self, Request};
 use crate::settings::Loaded;
-use crate::wiring::{self, Machine, SystemClock};
-use crate::words;
-
-/// How often the answer of a running server is looked for.
-const ANSWER_LOOK: Duration = Duration::from_millis(200);
+use crate::{wiring, words};
 
 /// Runs the command.
 pub async fn run(loaded: &Loaded, command: &QuarantineCommand, out: &mut Output) -> Outcome {
@@ -35,14 +31,11 @@ pub async fn run(loaded: &Loaded, command: &QuarantineCommand, out: &mut Output)
             Ok(Exit::Ok)
         }
         QuarantineCommand::Release { id, wait, json } => {
-            let answer = ask(loaded, id, Duration::from_secs(*wait)).await?;
-            if answer.exit != Exit::Ok as u8 {
-                return Err(Failure::new(exit_of(answer.exit), answer.message));
-            }
+            let released = ask(loaded, id, Duration::from_secs(*wait)).await?;
             if *json {
-                out.json(&answer)?;
+                out.json(&json!({ "exit": Exit::Ok as u8, "message": "", "released": released }))?;
             } else {
-                for event in &answer.released {
+                for event in &released {
                     out.line(format!("released {} about {}", event.event_id, event.entity))?;
                 }
                 out.line("the processor counts it from here: see `ledgerline show`")?;
@@ -56,42 +49,15 @@ fn unknown(id: &str) -> Failure {
     Failure::not_found(format!("find the quarantine item {id}: `ledgerline quarantine list --all` shows all"))
 }
 
-fn exit_of(code: u8) -> Exit {
-    [Exit::Failed, Exit::Usage, Exit::Drift, Exit::NotFound, Exit::Refused, Exit::Busy]
-        .into_iter()
-        .find(|exit| *exit as u8 == code)
-        .unwrap_or(Exit::Failed)
-}
-
-/// Releases here when nobody else holds the data, else through the server that does.
-async fn ask(loaded: &Loaded, id: &str, wait: Duration) -> Outcome<ReleaseAnswer> {
+/// Has an item released, here or by the server that holds the data.
+async fn ask(loaded: &Loaded, id: &str, wait: Duration) -> Outcome<Vec<Released>> {
     let reader = wiring::reader(&loaded.settings.data).await?;
     let Some(item) = reader.store.quarantined_one(id).await? else { return Err(unknown(id)) };
     if let Some(at) = item.released_at {
         return Err(Failure::new(Exit::Refused, format!("release {id}: it was released at {at}")));
     }
-    let held = match Machine::open_without_secrets(loaded).await {
-        Ok(data) => {
-            let done = release(id, &*data.store, &*data.log, &SystemClock, &loaded.sources).await;
-            return Ok(ReleaseAnswer::of(done));
-        }
-        Err(held) => held,
-    };
-    let number = reader.store.request_release(id).await?;
-    let began = Instant::now();
-    while began.elapsed() < wait {
-        if let Some(text) = reader.store.release_outcome(number).await? {
-            return serde_json::from_str(&text).map_err(|e| Failure::failed(format!("read the server's answer: {e}")));
-        }
-        tokio::time::sleep(ANSWER_LOOK).await;
-    }
-    Err(Failure::new(
-        Exit::Busy,
-        format!(
-            "release {id} within {} s: the request waits for the process that holds the data ({held})",
-            wait.as_secs()
-        ),
-    ))
+    let done = requests::ask(loaded, &reader.control, &Request::Release { item: id.to_owned() }, wait).await?;
+    serde_json::from_value(done).map_err(|e| Failure::failed(format!("read the server's answer: {e}")))
 }
 
 fn as_json(item: &Quarantined) -> Value {

@@ -4,6 +4,10 @@
 //! the hours concerned are brought up to date and the shard's head is moved. An hour is complete
 //! when every shard is archived past its end by the grace: by a later record, or by having nothing
 //! left to archive at that time. An hour without any record has no manifest.
+//!
+//! The order of writing is what a checker relies on: manifests, then the heads that stand behind them,
+//! then the statement that an hour is complete. So every segment up to a head's is in a manifest, and
+//! every shard with a segment in a complete manifest has a head.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -128,6 +132,9 @@ impl<A: Archive> Book<A> {
             .filter(|hour| end_of(hour).is_some_and(|end| end <= over))
             .cloned()
             .collect();
+        if !hours.is_empty() {
+            self.list_and_move_heads(pages).await?;
+        }
         for hour in hours {
             self.write_manifest(pages, &hour, true).await?;
             pages.values_mut().for_each(|page| _ = page.pending.remove(&hour));

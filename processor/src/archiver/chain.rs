@@ -1,8 +1,15 @@
 //! Finds and checks the end of a shard's chain.
 //!
-//! The head says where the newest segment was some segments ago; from there each successor is
-//! found by the prefix of its key. Without a sound head the shard's keys are listed: the last one
-//! is the newest segment.
+//! The head says where the newest segment was some segments ago; from there each successor is found
+//! among the keys of its hour, the hour before and all later ones. A successor in a still earlier
+//! hour (the log's clock stepped back) shows itself when the next segment is put, because that one
+//! collides with it: the same first record gives the same key. When the log has forgotten what
+//! follows, nothing can be put, and all keys of the shard are looked through.
+//!
+//! Without a sound head the shard's keys are listed: the one with the greatest start is the newest
+//! segment, whatever its hour.
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
@@ -58,29 +65,65 @@ pub(super) async fn find<A: Archive>(archive: &A, stream: &str, shard: &ShardId)
     Ok(found)
 }
 
-/// The segments after `tip`, in order.
+/// The segments after `tip`, in order, but for those of hours long before.
 pub(super) async fn follow<A: Archive>(
     archive: &A,
     stream: &str,
     shard: &ShardId,
-    mut tip: Tip,
+    tip: Tip,
 ) -> Result<Vec<SegmentSummary>> {
+    follow_in(archive, stream, shard, tip, false).await
+}
+
+/// The segments after `tip`, in order, whatever their hours.
+pub(super) async fn follow_anywhere<A: Archive>(
+    archive: &A,
+    stream: &str,
+    shard: &ShardId,
+    tip: Tip,
+) -> Result<Vec<SegmentSummary>> {
+    follow_in(archive, stream, shard, tip, true).await
+}
+
+async fn follow_in<A: Archive>(
+    archive: &A,
+    stream: &str,
+    shard: &ShardId,
+    mut tip: Tip,
+    anywhere: bool,
+) -> Result<Vec<SegmentSummary>> {
+    let whole = keys::segments_of_shard(stream, shard);
     let mut next = Vec::new();
     loop {
-        let after = tip.as_ref().map(|(last, _)| last);
-        let found = archive.list(&keys::successor_of(stream, shard, after)).await?;
-        match found.as_slice() {
-            [] => return Ok(next),
-            [key] => {
-                let summary = adopt(archive, stream, shard, &tip, key).await?;
-                tip = Some(tip_of(&summary));
-                next.push(summary);
+        let hour = tip.as_ref().and_then(|(_, link)| SegmentKey::parse(&link.key)).map(|key| key.hour);
+        let near = hour.and_then(|hour| keys::near(stream, shard, &hour)).filter(|_| !anywhere);
+        let listed = match near {
+            Some(from) => archive.list_from(&whole, &from).await?,
+            None => archive.list(&whole).await?,
+        };
+        let (listed, _) = keys::chain_order(listed);
+        let known = next.len();
+        loop {
+            let after = tip.as_ref().map(|(last, _)| last);
+            let at = listed.partition_point(|key| key.start.as_ref() < after);
+            let mut following = listed.iter().skip(at).take_while(|key| key.start.as_ref() == after);
+            match (following.next(), following.next()) {
+                (None, _) => break,
+                (Some(key), None) => {
+                    let summary = adopt(archive, stream, shard, &tip, &key.text()).await?;
+                    tip = Some(tip_of(&summary));
+                    next.push(summary);
+                }
+                (Some(one), Some(two)) => {
+                    let (one, two) = (one.text(), two.text());
+                    return Err(Error::data(format!(
+                        "follow the archive of {shard}: both {one} and {two} follow one segment; `archive check` says which of them is foreign"
+                    )));
+                }
             }
-            [one, two, ..] => {
-                return Err(Error::data(format!(
-                    "follow the archive of {shard}: both {one} and {two} follow one segment"
-                )));
-            }
+        }
+        if next.len() == known {
+            return Ok(next);
         }
     }
 }
@@ -104,7 +147,7 @@ pub(super) fn continues(stream: &str, shard: &ShardId, tip: &Tip, key: &str, byt
         return Ok(summary);
     }
     Err(Error::data(format!(
-        "continue the archive of {shard}: {key} does not follow the segment before it; run `replay verify` to see where the chain breaks"
+        "continue the archive of {shard}: {key} does not follow the segment before it; run `archive check` to see where the chain breaks"
     )))
 }
 
@@ -137,25 +180,42 @@ async fn from_head<A: Archive>(archive: &A, stream: &str, shard: &ShardId) -> Re
     Ok(Some(Found { newest: Some(newest), unlisted: Vec::new(), pending: head.pending }))
 }
 
-/// Starts from the last of the shard's keys. Its hour's other segments may be in no manifest.
+/// Starts from the last of the shard's keys. Its segments of the latest hours may be in no manifest.
 async fn from_listing<A: Archive>(archive: &A, stream: &str, shard: &ShardId) -> Result<Found> {
-    let listed = archive.list(&keys::segments_of_shard(stream, shard)).await?;
-    let chain: Vec<SegmentKey> = listed.iter().filter_map(|key| SegmentKey::parse(key)).collect();
+    let (chain, _) = keys::chain_order(archive.list(&keys::segments_of_shard(stream, shard)).await?);
     let Some(last) = chain.last() else { return Ok(Found::default()) };
-    let known = match archive.get(&keys::manifest(stream, &last.hour)).await? {
-        Some(text) => Manifest::decode(&text).unwrap_or_else(|_| Manifest::empty(stream, &last.hour)),
-        None => Manifest::empty(stream, &last.hour),
-    };
-    let is_known = |key: &str| known.shards.iter().flat_map(|s| &s.segments).any(|s| s.key == key);
-    let mut found = Found { pending: vec![last.hour.clone()], ..Found::default() };
-    for key in chain.iter().filter(|key| key.hour == last.hour) {
+    let mut hours: Vec<&str> = chain.iter().map(|key| key.hour.as_str()).collect();
+    hours.sort_unstable();
+    hours.dedup();
+    let (mut listed, mut pending) = (BTreeSet::new(), Vec::new());
+    for hour in hours.iter().rev() {
+        let manifest = match archive.get(&keys::manifest(stream, hour)).await? {
+            Some(text) => Manifest::decode(&text).unwrap_or_else(|_| Manifest::empty(stream, hour)),
+            None => Manifest::empty(stream, hour),
+        };
+        listed.extend(manifest.shards.into_iter().flat_map(|s| s.segments).map(|segment| segment.key));
+        let is_done = manifest.complete && chain.iter().filter(|k| k.hour == *hour).all(|k| listed.contains(&k.text()));
+        // Hours are completed in their order: what lies before a complete one was.
+        if is_done && **hour < *last.hour {
+            break;
+        }
+        pending.push((*hour).to_owned());
+    }
+    let mut found = Found::default();
+    for key in chain.iter().filter(|key| pending.contains(&key.hour)) {
         let text = key.text();
-        if key == last {
-            found.newest = Some(summary(&text, &get(archive, &text).await?)?);
-            found.unlisted.extend(found.newest.clone());
-        } else if !is_known(&text) {
-            found.unlisted.push(summary(&text, &get(archive, &text).await?)?);
+        if key == last || !listed.contains(&text) {
+            let summary = summary(&text, &get(archive, &text).await?)?;
+            if key == last {
+                found.newest = Some(summary.clone());
+            }
+            found.unlisted.push(summary);
         }
     }
+    if found.newest.is_none() {
+        let text = last.text();
+        found.newest = Some(summary(&text, &get(archive, &text).await?)?);
+    }
+    found.pending = pending;
     Ok(found)
 }

@@ -13,7 +13,7 @@ use ledgerline_domain::ids::{SequenceNumber, ShardId, SourceName};
 use ledgerline_domain::ports::{Appended, Archive, Clock, Created, Log, LogRecord, ReadBatch, ReadLimit, Sequenced};
 use ledgerline_domain::provider::Provider;
 use ledgerline_domain::request::RawRequest;
-use ledgerline_domain::segment::keys::{SegmentKey, segments_of_shard};
+use ledgerline_domain::segment::keys::{SegmentKey, chain_order, segments_of_shard};
 use ledgerline_domain::segment::{SegmentPlace, SegmentReader, SegmentWriter, digest};
 use ledgerline_domain::signature::{SecretSet, sign, verify};
 use ledgerline_domain::time::UnixNanos;
@@ -162,6 +162,13 @@ impl TestArchive {
         lock(&self.objects).keys().filter(|key| key.starts_with(prefix)).cloned().collect()
     }
 
+    /// Keys of a shard's segments in the order of the chain.
+    pub fn chain(&self, shard: &ShardId) -> Vec<String> {
+        let (chain, strays) = chain_order(self.keys(&segments_of_shard(STREAM, shard)));
+        assert!(strays.is_empty(), "{strays:?}");
+        chain.iter().map(SegmentKey::text).collect()
+    }
+
     pub fn object(&self, key: &str) -> Option<Bytes> {
         lock(&self.objects).get(key).cloned()
     }
@@ -234,8 +241,14 @@ impl Archive for TestArchive {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        lock(&self.listed).push(prefix.to_owned());
-        Ok(self.keys(prefix))
+        self.list_from(prefix, prefix).await
+    }
+
+    async fn list_from(&self, prefix: &str, from: &str) -> Result<Vec<String>> {
+        lock(&self.listed).push(from.to_owned());
+        let mut keys = self.keys(prefix);
+        keys.retain(|key| key.as_str() >= from);
+        Ok(keys)
     }
 }
 
@@ -270,11 +283,11 @@ pub fn quick(records: usize) -> ArchiverSettings {
 /// the log's first records, all of them, once. Gives how many.
 pub fn check_chain(log: &TestLog, archive: &TestArchive, shard: &ShardId) -> usize {
     let (mut last, mut before, mut rows) = (None, None, Vec::new());
-    for key in archive.keys(&segments_of_shard(STREAM, shard)) {
+    for key in archive.chain(shard) {
         let bytes = archive.object(&key).unwrap();
         let reader = SegmentReader::open(bytes.clone()).unwrap();
         let info = reader.info();
-        assert_eq!(SegmentKey::parse(&key).unwrap().text(), info.key());
+        assert_eq!(key, info.key());
         assert_eq!((&info.start, info.predecessor.as_ref().map(|p| &p.sha256)), (&last, before.as_ref()), "{key}");
         for row in reader.rows() {
             let row = row.unwrap();

@@ -159,7 +159,10 @@ impl<L: Log, A: Archive, C: Clock> ShardArchiver<L, A, C> {
             Err(error) if error.kind() == ErrorKind::Data => {
                 // The log may have forgotten what somebody else archived in the meantime.
                 let (stream, tip) = (&self.settings.stream, work.tip.clone());
-                let next = chain::follow(self.archive.as_ref(), stream, &self.shard, tip).await?;
+                let mut next = chain::follow(self.archive.as_ref(), stream, &self.shard, tip.clone()).await?;
+                if next.is_empty() {
+                    next = chain::follow_anywhere(self.archive.as_ref(), stream, &self.shard, tip).await?;
+                }
                 let Some(newest) = next.last() else { return Err(error) };
                 let tip = chain::tip_of(newest);
                 self.progress.note_position(&self.shard, &tip.0);
@@ -233,10 +236,15 @@ impl<L: Log, A: Archive, C: Clock> ShardArchiver<L, A, C> {
                 .set(delay.as_secs_f64());
             self.book.added(&self.shard, vec![summary], Some(newest_arrival)).await;
         } else {
-            // What it covers is dropped, what it does not cover is read again.
+            // What it covers is dropped, what it does not cover is read again. It may have gone on already.
             tracing::info!(shard = %self.shard, key = summary.key, "another archiver was first; going on behind its segment");
+            let more =
+                chain::follow(self.archive.as_ref(), &self.settings.stream, &self.shard, Some(tip.clone())).await;
+            let more = more.or_else(|error| if is_passing(&error) { Ok(Vec::new()) } else { Err(error) })?;
+            let tip = more.last().map_or(tip, chain::tip_of);
+            self.progress.note_position(&self.shard, &tip.0);
             work.restart(Some(tip));
-            self.book.added(&self.shard, vec![summary], None).await;
+            self.book.added(&self.shard, [vec![summary], more].concat(), None).await;
         }
         self.progress.note_waiting(&self.shard, work.waiting());
         Ok(())

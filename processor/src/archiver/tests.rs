@@ -248,6 +248,65 @@ async fn the_newest_segment_is_found_without_listing_the_shard() {
     }
 }
 
+/// The log's clock stepped back by five hours, and the head is older than that.
+#[tokio::test]
+async fn a_successor_in_a_much_earlier_hour_is_found_by_collision_and_without_the_log_by_a_listing() {
+    let log = TestLog::new(1);
+    log.add(0, [HOUR + 5 * HOUR_NANOS, HOUR + 5 * HOUR_NANOS + 1]);
+    let archive = TestArchive::new(Vec::new(), &log);
+    let running = start(&log, &archive, quick(2));
+    running.until_done(&log).await;
+    running.stop().await.unwrap();
+    let stale = archive.object(&keys::head(STREAM, &shard(0))).unwrap();
+    log.add(0, (0..6).map(|n| HOUR + n));
+    *archive.no_replace.lock().unwrap() = true;
+    let running = start(&log, &archive, quick(2));
+    running.until_done(&log).await;
+    running.kill().await;
+    *archive.no_replace.lock().unwrap() = false;
+    let found = chain::find(archive.as_ref(), STREAM, &shard(0)).await.unwrap();
+    assert_eq!(found.newest, Some(Head::decode(&stale).unwrap().newest), "what follows is not near");
+    // The next put shows what follows, though it is cut elsewhere.
+    log.add(0, [HOUR + 5 * HOUR_NANOS + 9]);
+    let running = start(&log, &archive, quick(3));
+    running.until_done(&log).await;
+    running.stop().await.unwrap();
+    check_all(&log, &archive);
+    assert_eq!(archive.chain(&shard(0)).len(), 5);
+    // Without the log nothing can be put, and all keys of the shard are looked through.
+    archive.replace(&keys::head(STREAM, &shard(0)), stale).await.unwrap();
+    log.release(&shard(0), &log.records(&shard(0)).last().unwrap().sequence).await.unwrap();
+    log.add(0, [HOUR + 6 * HOUR_NANOS]);
+    let running = start(&log, &archive, quick(2));
+    running.until_done(&log).await;
+    running.stop().await.unwrap();
+    check_all(&log, &archive);
+}
+
+#[tokio::test]
+async fn a_lost_head_costs_no_manifest() {
+    let log = TestLog::new(1);
+    log.add(0, (0..4).map(|n| HOUR + n * HOUR_NANOS));
+    log.add(0, [HOUR + HOUR_NANOS]);
+    let archive = TestArchive::new(Vec::new(), &log);
+    *archive.no_replace.lock().unwrap() = true;
+    let running = start(&log, &archive, quick(2));
+    running.until_done(&log).await;
+    running.kill().await;
+    *archive.no_replace.lock().unwrap() = false;
+    let clock = Arc::new(TestClock(AtomicI64::new(HOUR + 9 * HOUR_NANOS)));
+    let running = start_at(&log, &archive, quick(2), &clock);
+    let complete = |hour: &str| {
+        let text = archive.object(&keys::manifest(STREAM, hour))?;
+        Some(Manifest::decode(&text).unwrap()).filter(|manifest| manifest.complete)
+    };
+    for (hour, records) in [("2026-11-24T13", 1), ("2026-11-24T14", 2), ("2026-11-24T15", 1), ("2026-11-24T16", 1)] {
+        until(|| complete(hour).is_some()).await;
+        assert_eq!(complete(hour).unwrap().records(), records, "{hour}");
+    }
+    running.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_log_that_forgot_what_another_archived_is_no_error() {
     let log = TestLog::new(1);
@@ -345,7 +404,7 @@ proptest! {
     /// Any cuts, any mischief, two archivers at once, one of them killed and started again.
     #[test]
     fn any_number_of_archivers_make_one_chain(
-        hours in proptest::collection::vec(0..3_i64, 1..120),
+        hours in proptest::collection::vec(0..7_i64, 1..120),
         (one, two, three) in (1..30_usize, 1..30_usize, 1..30_usize),
         script in proptest::collection::vec(any_mischief(), 0..20),
         kill_after_ms in 0..12_u64,

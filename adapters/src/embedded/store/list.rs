@@ -10,7 +10,7 @@ use ledgerline_domain::record::EntityRecord;
 use rusqlite::{Connection, params_from_iter};
 
 use super::rows::decode;
-use super::schema::sql_error;
+use crate::embedded::sqlite::sql_error;
 
 /// Up to so many entities of a status are sorted.
 const SORTED_MAX: i64 = 10_000;

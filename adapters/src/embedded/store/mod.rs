@@ -1,15 +1,13 @@
-//! Entity records, checkpoints, quarantine and requests of one machine, in SQLite.
+//! Entity records, checkpoints and quarantine of one generation, in SQLite.
 //!
 //! One connection writes, behind a mutex; a few read. A commit is one transaction: every record's
 //! revision is compared, and with the records go the checkpoint and the newly parked items, or
 //! nothing at all. Encoding happens before the lock is taken.
 //!
 //! A store that was opened for reading refuses commits
-//! ([`ErrorKind::Invalid`](ledgerline_domain::ErrorKind::Invalid)); it can still ask the process
-//! that owns the data for the release of a quarantined item.
+//! ([`ErrorKind::Invalid`](ledgerline_domain::ErrorKind::Invalid)).
 
 mod list;
-mod requests;
 mod rows;
 mod schema;
 #[cfg(test)]
@@ -25,12 +23,11 @@ use ledgerline_domain::time::UnixNanos;
 use ledgerline_domain::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
-pub use requests::ReleaseRequest;
-
 use self::rows::Row;
-use self::schema::{open_beside, open_reader, open_writer, sql_error};
+use self::schema::STATE;
 use super::files::{blocking, file_error, sync_dir};
 use super::lock::DirectoryLock;
+use super::sqlite::{open_reader, open_writer, sql_error};
 
 /// Reading connections kept open.
 const READERS_MAX: usize = 4;
@@ -52,7 +49,7 @@ struct Inner {
 impl EmbeddedStore {
     /// Opens the database at `path` for the one process that owns it, or makes it.
     pub(crate) fn open(path: &Path, lock: Option<Arc<DirectoryLock>>) -> Result<Self> {
-        let connection = open_writer(path)?;
+        let connection = open_writer(path, &STATE)?;
         // Makes tables and the names of the files durable, whatever was left in the log of writes.
         connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
@@ -64,7 +61,7 @@ impl EmbeddedStore {
     /// Opens the database at `path` for reading; another process may be writing.
     pub(crate) fn open_read_only(path: &Path) -> Result<Self> {
         let store = Self::new(path, None, None);
-        let first = open_reader(path)?;
+        let first = open_reader(path, &STATE)?;
         store.inner.give_back(first);
         Ok(store)
     }
@@ -83,6 +80,62 @@ impl EmbeddedStore {
             let checkpoint = checkpoint(connection, &shard)?;
             sync_writes(path)?;
             Ok(checkpoint)
+        })
+        .await
+    }
+
+    /// All checkpoints: of the shards, and of other readers that keep theirs here.
+    pub async fn checkpoints(&self) -> Result<Vec<(ShardId, SequenceNumber)>> {
+        let failed = |e| sql_error("read the checkpoints", e);
+        self.read("read the checkpoints", move |connection| {
+            let mut statement = connection.prepare_cached("SELECT shard, sequence FROM checkpoints").map_err(failed)?;
+            let rows = statement
+                .query_map([], |row| {
+                    Ok((ShardId::new(row.get::<_, String>(0)?), SequenceNumber::new(row.get::<_, String>(1)?)))
+                })
+                .map_err(failed)?;
+            rows.map(|row| row.map_err(failed)).collect()
+        })
+        .await
+    }
+
+    /// How many entities there are.
+    pub async fn entities(&self) -> Result<u64> {
+        self.read("count the records", move |connection| {
+            connection
+                .query_row("SELECT count(*) FROM entities", [], |row| row.get::<_, i64>(0))
+                .map(i64::unsigned_abs)
+                .map_err(|e| sql_error("count the records", e))
+        })
+        .await
+    }
+
+    /// The quarantined items that were released, and when.
+    pub async fn released(&self) -> Result<Vec<(String, UnixNanos)>> {
+        let failed = |e| sql_error("read what was released", e);
+        self.read("read what was released", move |connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT id, released_at FROM quarantine WHERE released_at IS NOT NULL")
+                .map_err(failed)?;
+            let rows =
+                statement.query_map([], |row| Ok((row.get(0)?, UnixNanos::from_nanos(row.get(1)?)))).map_err(failed)?;
+            rows.map(|row| row.map_err(failed)).collect()
+        })
+        .await
+    }
+
+    /// Notes of items that they were released, as far as they are here and not released yet.
+    pub async fn mark_all_released(&self, items: Vec<(String, UnixNanos)>) -> Result<()> {
+        self.write(move |connection, path| {
+            let failed = |e| sql_error("mark quarantined items as released", e);
+            let all = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+            for (id, at) in items {
+                all.prepare_cached("UPDATE quarantine SET released_at = ?2 WHERE id = ?1 AND released_at IS NULL")
+                    .and_then(|mut statement| statement.execute(params![id, at.nanos()]))
+                    .map_err(failed)?;
+            }
+            all.commit().map_err(failed)?;
+            sync_writes(path)
         })
         .await
     }
@@ -131,7 +184,7 @@ impl Inner {
 
     fn reader(&self) -> Result<Connection> {
         let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| open_reader(&self.path), Ok)
+        idle.map_or_else(|| open_reader(&self.path, &STATE), Ok)
     }
 
     fn give_back(&self, connection: Connection) {

@@ -8,7 +8,7 @@ use ledgerline_domain::time::UnixNanos;
 use ledgerline_domain::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::schema::sql_error;
+use crate::embedded::sqlite::sql_error;
 
 /// A record as its columns.
 pub(crate) struct Row<'a> {

@@ -157,32 +157,6 @@ async fn rare_and_common_statuses_give_the_same_pages() {
 }
 
 #[tokio::test]
-async fn a_command_line_asks_and_the_server_answers() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    let mut commit = batch(Vec::new(), 1);
-    commit.parked = vec![parked("shard-0000:1"), parked("shard-0000:2")];
-    store.commit(commit).await.unwrap();
-    let beside = EmbeddedStore::open_read_only(&dir.path().join("state.db")).unwrap();
-    assert_eq!(beside.request_release("shard-0000:7").await.unwrap_err().kind(), ErrorKind::Invalid);
-    let first = beside.request_release("shard-0000:1").await.unwrap();
-    let second = beside.request_release("shard-0000:2").await.unwrap();
-    assert_eq!(beside.request_release("shard-0000:1").await.unwrap(), first, "it waits already");
-    let pending: Vec<_> =
-        store.pending_releases().await.unwrap().into_iter().map(|r| (r.id, r.quarantine_id)).collect();
-    assert_eq!(pending, [(first, "shard-0000:1".to_owned()), (second, "shard-0000:2".to_owned())]);
-    assert_eq!(beside.release_outcome(first).await.unwrap(), None);
-    store.finish_release(first, "released").await.unwrap();
-    store.finish_release(first, "again").await.unwrap();
-    assert_eq!(beside.release_outcome(first).await.unwrap().as_deref(), Some("released"));
-    assert_eq!(store.pending_releases().await.unwrap().len(), 1);
-    assert!(store.mark_released("shard-0000:2", AT).await.unwrap());
-    store.finish_release(second, "released").await.unwrap();
-    let error = beside.request_release("shard-0000:2").await.unwrap_err();
-    assert!(error.to_string().contains("released before"), "{error}");
-}
-
-#[tokio::test]
 async fn wrong_revisions_are_a_bug_of_the_caller() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

@@ -1,15 +1,14 @@
 //! `replay …`: everything that is read from the archive.
 
 mod adjustments;
+mod close;
 mod export;
 mod runs;
+mod sink;
 mod verify;
 
-use std::io::Write;
-use std::path::Path;
-
+use ledgerline_domain::Result;
 use ledgerline_domain::ids::EntityKey;
-use ledgerline_domain::{Error, Result};
 use ledgerline_replay::chain::Progress;
 use ledgerline_replay::rebuild::Rebuilt;
 use ledgerline_replay::selector::{Selector, TimeOf};
@@ -26,6 +25,7 @@ pub async fn run(loaded: &Loaded, command: &ReplayCommand, out: &mut Output) -> 
         ReplayCommand::Verify(args) => verify::run(loaded, args, out).await,
         ReplayCommand::Export(args) => export::run(loaded, args, out).await,
         ReplayCommand::Adjustments(args) => adjustments::run(loaded, args, out).await,
+        ReplayCommand::Close(args) => close::run(loaded, args, out).await,
         ReplayCommand::Runs { limit, json } => runs::run(loaded, *limit, *json, out).await,
         _ => Err(Failure::new(Exit::Refused, "run the command: it is being built")),
     }
@@ -52,37 +52,6 @@ fn check_whole(what: &str, rebuilt: &Rebuilt) -> Outcome<()> {
         Exit::Drift,
         format!("{what}: the archive is not whole ({first}); `ledgerline replay verify` names every fault"),
     ))
-}
-
-/// Writes rows to `file`, else to the output. `write` gives an error of the sink, or of the rows.
-fn write_rows(
-    file: Option<&Path>,
-    out: &mut Output,
-    write: impl FnOnce(&mut dyn Write) -> std::io::Result<Result<()>>,
-) -> Outcome<()> {
-    let failed = |e: std::io::Error| match file {
-        Some(file) => Err(Failure::failed(format!("write {}: {e}", file.display()))),
-        None => output::ended(e),
-    };
-    let made = match file {
-        Some(file) => std::fs::File::create(file).map(|f| Box::new(f) as Box<dyn Write + '_>),
-        None => Ok(Box::new(out.sink()) as Box<dyn Write + '_>),
-    };
-    let mut sink = match made {
-        Ok(sink) => std::io::BufWriter::new(sink),
-        Err(error) => return failed(error),
-    };
-    let written = write(&mut sink).and_then(|rows| sink.flush().map(|()| rows));
-    drop(sink);
-    match written {
-        Ok(rows) => Ok(rows?),
-        Err(error) => failed(error),
-    }
-}
-
-/// The items up to the first error, which is put aside.
-fn until_error<T>(items: impl Iterator<Item = Result<T>>, failed: &mut Option<Error>) -> impl Iterator<Item = T> {
-    items.map_while(|item| item.map_err(|error| *failed = Some(error)).ok())
 }
 
 /// What the arguments select; wrong ones are refused with code 2.
