@@ -2,6 +2,7 @@
 //!
 //! - [`memory`]: the reference, for tests. It serialises as the real ones do and can be told to fail.
 //! - [`embedded`]: one machine, one data directory: an append-only log, SQLite, archive files.
+//! - `aws` (with the feature of that name): DynamoDB, S3, Secrets Manager.
 //! - [`chain`]: certificates that public roots vouch for.
 //! - [`web`]: pages of other machines, over HTTPS.
 //!
@@ -9,6 +10,8 @@
 //! where there is one, the fix; their kind says what the caller must do.
 
 pub mod archive_key;
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod chain;
 pub mod clock;
 pub mod embedded;
