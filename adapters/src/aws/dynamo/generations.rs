@@ -42,11 +42,11 @@ impl DynamoGenerations {
 
     /// Moves the mark from `before` to `number`. Whether that generation is complete is the caller's business.
     /// [`ErrorKind::Conflict`] when another one than `before` is live.
-    pub async fn make_live(&self, before: Option<u32>, number_: u32) -> Result<()> {
+    pub async fn make_live(&self, before: Option<u32>, to: u32) -> Result<()> {
         let mut attempts = Attempts::new(&self.retries);
         loop {
             let put = self.client.put_item().table_name(&self.table).return_values_on_condition_check_failure(AllOld);
-            let put = put.set_item(Some(item([("name", text(LIVE)), ("generation", number(number_))])));
+            let put = put.set_item(Some(item([("name", text(LIVE)), ("generation", number(to))])));
             let put = match before {
                 None => {
                     put.condition_expression("attribute_not_exists(#name)").expression_attribute_names("#name", "name")
@@ -60,10 +60,10 @@ impl DynamoGenerations {
             if let Some(PutItemError::ConditionalCheckFailedException(found)) = error.as_service_error() {
                 let live: Option<u32> = found.item().and_then(|item| get_number(item, "generation"));
                 // Done already, by an earlier attempt or by somebody who wanted the same.
-                if live == Some(number_) {
+                if live == Some(to) {
                     return Ok(());
                 }
-                let text = format!("make generation {number_} live: another one was made live in between");
+                let text = format!("make generation {to} live: another one was made live in between");
                 return Err(Error::new(ErrorKind::Conflict, text));
             }
             let call = call("make a generation live", "dynamodb:PutItem", &self.table);
