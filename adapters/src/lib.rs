@@ -2,7 +2,7 @@
 //!
 //! - [`memory`]: the reference, for tests. It serialises as the real ones do and can be told to fail.
 //! - [`embedded`]: one machine, one data directory: an append-only log, SQLite, archive files.
-//! - `aws` (a feature): Kinesis, DynamoDB, S3, Secrets Manager.
+//! - `aws` (with the feature of that name): Kinesis, DynamoDB, S3, Secrets Manager.
 //! - [`chain`]: certificates that public roots vouch for.
 //! - [`web`]: pages of other machines, over HTTPS.
 //!

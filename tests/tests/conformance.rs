@@ -1,17 +1,31 @@
-//! Every adapter through one suite: what holds for the reference in memory holds on disk.
+//! Every adapter through one suite: what holds for the reference in memory holds on disk and on AWS.
 
 #![expect(clippy::expect_used, reason = "without a data directory there is no test")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use ledgerline_adapters::aws::dynamo::DynamoStore;
+use ledgerline_adapters::aws::s3::S3Archive;
 use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions, LogOptions};
 use ledgerline_adapters::memory::{MemoryArchive, MemoryLog, MemoryStore};
+use ledgerline_tests::aws::{Faults, LocalDynamo, LocalS3, quick_retries};
 use ledgerline_tests::conformance as suite;
 
 /// Small segments and hardly any tail in memory: reads go through the files.
 async fn embedded(dir: &tempfile::TempDir) -> Embedded {
     let log = LogOptions { segment_bytes: 64 * 1024, tail_bytes_max: 256, ..LogOptions::default() };
     Embedded::open(dir.path(), EmbeddedOptions { shards: Some(3), log }).await.expect("a data directory")
+}
+
+/// A store of its own on DynamoDB, with faults between if there are any.
+async fn dynamo(faults: Option<&Faults>) -> DynamoStore {
+    LocalDynamo::start().await.store(faults, quick_retries()).await
+}
+
+/// A bucket of its own on S3.
+async fn s3(faults: Option<&Faults>) -> S3Archive {
+    LocalS3::start(Duration::from_millis(2)).await.archive(faults, quick_retries()).await
 }
 
 macro_rules! conforms {
@@ -39,10 +53,39 @@ macro_rules! conforms {
     };
 }
 
+/// On AWS: as it is, and with one call in four hit by a fault.
+macro_rules! conforms_on_aws {
+    ($service:ident, $($test:ident),+) => {
+        mod $service {
+            $(
+                mod $test {
+                    use super::super::*;
+
+                    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                    async fn on_aws() {
+                        suite::$test(&Arc::new($service(None).await)).await;
+                    }
+
+                    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                    async fn on_aws_with_faults() {
+                        for seed in 1..=2 {
+                            let faults = Faults::by_chance(seed, 25);
+                            suite::$test(&Arc::new($service(Some(&faults)).await)).await;
+                            assert!(faults.all_hits() > 0, "some calls were hit");
+                        }
+                    }
+                }
+            )+
+        }
+    };
+}
+
 conforms!(log, MemoryLog::new(3), log_keeps_order_per_key, log_reads_after_a_position, log_wakes_readers, log_releases);
 conforms!(
     store,
     MemoryStore::new(),
+    store_gives_back_what_was_committed,
+    store_conflicts_lose_nothing,
     store_commits_whole_batches,
     store_revisions_are_won_once,
     store_checkpoints_never_move_back,
@@ -50,4 +93,16 @@ conforms!(
     store_gives_all_records,
     store_quarantines
 );
-conforms!(archive, MemoryArchive::new(), archive_creates_once, archive_lists_and_replaces);
+conforms!(archive, MemoryArchive::new(), archive_creates_once, archive_lists_and_replaces, archive_keeps_long_objects);
+
+conforms_on_aws!(
+    dynamo,
+    store_gives_back_what_was_committed,
+    store_conflicts_lose_nothing,
+    store_revisions_are_won_once,
+    store_checkpoints_never_move_back,
+    store_lists_by_filter,
+    store_gives_all_records,
+    store_quarantines
+);
+conforms_on_aws!(s3, archive_creates_once, archive_lists_and_replaces, archive_keeps_long_objects);
