@@ -180,8 +180,43 @@ impl<L: Log, E: Entities> Applier<L, E> {
 }
 
 impl<L: Log, E: Entities> ShardJob for Applier<L, E> {
-    async fn run(&self, shard: ShardId, stop: watch::Receiver<bool>) -> Result<End> {
-        let worker = Worker {
+    /// What is left of the shard's ancestors is applied first, whatever any lease says: a record notes the
+    /// last position that it has, and numbers of a child are above all of its parents', so an event of a
+    /// parent that came behind one of a child would be taken for one that was seen.
+    async fn run(&self, shard: ShardId, mut stop: watch::Receiver<bool>) -> Result<End> {
+        let mut pause = self.settings.backoff.0;
+        let ancestors = loop {
+            match self.unfinished_ancestors(&shard).await {
+                Ok(ancestors) => break ancestors,
+                Err(error) if error.kind() == ErrorKind::Retry => {
+                    tracing::warn!(%shard, %error, "the processor pauses on a shard");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        _ = stop.wait_for(|stop| *stop) => return Ok(End::Stopped),
+                    }
+                    pause = (pause * 2).min(self.settings.backoff.1);
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        for ancestor in ancestors {
+            tracing::info!(%shard, %ancestor, "an ancestor of a shard is applied first");
+            if self.worker(ancestor).run(stop.clone()).await? == End::Stopped {
+                return Ok(End::Stopped);
+            }
+        }
+        self.worker(shard).run(stop).await
+    }
+
+    fn progress(&self, shard: &ShardId) -> Option<Checkpoint> {
+        let shards = self.progress.lock();
+        shards.get(shard).and_then(|progress| progress.checkpoint.clone()).map(Checkpoint::At)
+    }
+}
+
+impl<L: Log, E: Entities> Applier<L, E> {
+    fn worker(&self, shard: ShardId) -> Worker<L, E> {
+        Worker {
             log: self.log.clone(),
             entities: self.entities.clone(),
             sources: self.sources.clone(),
@@ -190,13 +225,31 @@ impl<L: Log, E: Entities> ShardJob for Applier<L, E> {
             progress: self.progress.clone(),
             turns: self.turns.clone(),
             shard,
-        };
-        worker.run(stop).await
+        }
     }
 
-    fn progress(&self, shard: &ShardId) -> Option<Checkpoint> {
-        let shards = self.progress.lock();
-        shards.get(shard).and_then(|progress| progress.checkpoint.clone()).map(Checkpoint::At)
+    /// Ancestors of a shard that the log lists and that are not applied to their ends, parents before
+    /// children. One that is at its end has none: its own came before it.
+    async fn unfinished_ancestors(&self, shard: &ShardId) -> Result<Vec<ShardId>> {
+        let shards = self.log.lineage().await?;
+        let parents = |of: &ShardId| {
+            let info = shards.iter().find(|info| info.id == *of);
+            info.map_or(&[][..], |info| &info.parents)
+        };
+        let mut ancestors: Vec<ShardId> = Vec::new();
+        let mut open: Vec<&ShardId> = parents(shard).iter().collect();
+        while let Some(ancestor) = open.pop() {
+            let listed = shards.iter().any(|info| info.id == *ancestor);
+            let ended = |at: Option<SequenceNumber>| at.is_some_and(|at| at.is_shard_end());
+            if listed && !ended(self.entities.checkpoint(ancestor).await?) {
+                // Found on two ways, it belongs before both.
+                ancestors.retain(|known| known != ancestor);
+                ancestors.push(ancestor.clone());
+                open.extend(parents(ancestor));
+            }
+        }
+        ancestors.reverse();
+        Ok(ancestors)
     }
 }
 

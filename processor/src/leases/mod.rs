@@ -19,9 +19,6 @@ mod keeper;
 mod seeker;
 mod table;
 
-#[cfg(test)]
-mod tests;
-
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;

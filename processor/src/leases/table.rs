@@ -95,7 +95,9 @@ impl Table {
     }
 
     pub fn stop_all(&self) {
-        self.lock().slots.values().for_each(|slot| drop(slot.stop.send(true)));
+        self.lock().slots.values().for_each(|slot| {
+            slot.stop.send_replace(true);
+        });
     }
 
     pub async fn job_ends(&self) {

@@ -3,6 +3,7 @@
 
 mod dynamo;
 mod faults;
+mod kinesis;
 mod s3;
 mod s3_server;
 
@@ -15,6 +16,7 @@ use tokio::net::TcpListener;
 
 pub use dynamo::LocalDynamo;
 pub use faults::{Fault, Faults};
+pub use kinesis::{LocalKinesis, quick_log, switched_to_auto};
 pub use s3::LocalS3;
 
 /// Limits and pauses for a network that does not leave the machine.

@@ -47,9 +47,13 @@ pub async fn log_keeps_order_per_key<L: Log>(log: &Arc<L>) {
         loop {
             let limit = ReadLimit { records_max: 17, ..ALL };
             let batch = ok(log.read(&shard, after.as_ref(), limit).await);
-            let Some(last) = batch.records.last() else { break };
+            let Some(last) = batch.records.last() else {
+                assert_eq!(batch.behind, 0, "caught up");
+                break;
+            };
             if let Some(behind) = behind {
-                assert_eq!(batch.behind + batch.records.len() as u64, behind, "behind is exact");
+                let now = batch.behind + batch.records.len() as u64;
+                assert!(now == behind || batch.late.is_some() && behind > 0, "behind is exact where records are counted");
             }
             behind = Some(batch.behind);
             for pair in batch.records.windows(2) {
@@ -64,7 +68,6 @@ pub async fn log_keeps_order_per_key<L: Log>(log: &Arc<L>) {
                 *expected += 1;
             }
         }
-        assert_eq!(behind.unwrap_or(0), 0);
         assert_eq!(ok(log.tip(&shard).await), after, "the tip is the last record");
     }
     assert_eq!(next.len(), 24);
@@ -85,7 +88,8 @@ pub async fn log_reads_after_a_position<L: Log>(log: &Arc<L>) {
         assert_eq!(batch.records, all.records[n + 1..]);
     }
     let two = ok(log.read(shard, Some(&places[2].sequence), ReadLimit { records_max: 2, ..ALL }).await);
-    assert_eq!((two.records.as_slice(), two.behind), (&all.records[3..5], 5));
+    assert_eq!(two.records, all.records[3..5]);
+    assert!(two.behind == 5 || two.late.is_some() && (1..=5).contains(&two.behind), "{}", two.behind);
     // Every record has three bytes.
     for (bytes_max, records) in [(0, 1), (2, 1), (3, 1), (5, 1), (6, 2), (10, 3)] {
         let some = ok(log.read(shard, None, ReadLimit { bytes_max, ..ALL }).await);

@@ -1,0 +1,526 @@
+//! Leases, checkpoints, conditional commits and the segment chain as a model, explored in all its states.
+//!
+//! Two workers, a shard that is split, a crash at any moment, an answer of a lease write that is lost, leases
+//! that expire at any moment by one worker's clock and not by the other's. Every write to the lease table,
+//! the store and the archive is a step of its own, so a worker may sleep between any two and go on as a
+//! zombie. The lease decisions and the fold are the program's own functions; what is modelled here is who
+//! calls them when.
+//!
+//! In every state:
+//!
+//! - **I10** the entity's record holds every event up to each shard's checkpoint, each once;
+//! - **I6** the archive's segments are a chain of exactly the log's records;
+//! - a shard's lease says "at its end" only when the store does.
+//!
+//! In every state from which no step leads on (**I1**): every event is applied and archived, and the record
+//! is the one that a single worker makes.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::hash::{Hash, Hasher};
+use std::time::{Duration, Instant};
+
+use ledgerline_domain::fact::Meaning;
+use ledgerline_domain::fold::{Incoming, apply};
+use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
+use ledgerline_domain::lease::{
+    Checkpoint, Lease, LeaseWrite, Observed, Refused, judge_refused, missing, readable, wish,
+};
+use ledgerline_domain::order::{OrderClass, OrderKey};
+use ledgerline_domain::ports::ShardInfo;
+use ledgerline_domain::record::EntityRecord;
+use ledgerline_domain::time::UnixNanos;
+
+/// Positions of the log by shard: the parent has two events, the child of the split one.
+const PARENT: u32 = 0;
+const CHILD: u32 = 1;
+/// The environment's steps: an event, the split, an event of the child. One event is there at the start.
+const LOG_STEPS: u8 = 3;
+const WORKERS: usize = 2;
+const NAMES: [&str; WORKERS] = ["a", "b"];
+
+/// What is explored.
+#[derive(Clone, Copy, Debug)]
+struct Rules {
+    /// Archiving beside applying; then a batch is loaded and committed in one step.
+    archive: bool,
+    /// A worker applies what is left of a shard's ancestors first.
+    ancestors_first: bool,
+    /// A lease is taken only when its parents are at their ends.
+    parents_first: bool,
+    /// Writes of records compare revisions.
+    revisions: bool,
+}
+
+const ALL_RULES: Rules = Rules { archive: false, ancestors_first: true, parents_first: true, revisions: true };
+
+/// A record as it is stored: its binary form, and the revision by which writes are compared.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+struct StoredEntity {
+    binary: Vec<u8>,
+    revision: u64,
+}
+
+/// A batch that was folded and not committed yet.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Batch {
+    shard: ShardId,
+    expected_revision: u64,
+    written: Option<StoredEntity>,
+    checkpoint: SequenceNumber,
+}
+
+/// A segment that was built and not put yet: the shard, the position before it, its last position.
+type Segment = (ShardId, u64, u64);
+
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+struct Worker {
+    observed: Observed,
+    /// Its own clock, in units of a lease's life.
+    clock: u64,
+    /// A lease as it was read, and is to be taken.
+    intent: Option<Lease>,
+    held: BTreeMap<ShardId, Lease>,
+    /// Shards whose job came to the end.
+    ended: BTreeMap<ShardId, bool>,
+    batch: Option<Batch>,
+    segment: Option<Segment>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct World {
+    log_steps: u8,
+    leases: BTreeMap<ShardId, Lease>,
+    entity: StoredEntity,
+    checkpoints: BTreeMap<ShardId, SequenceNumber>,
+    /// Last position of the segment that follows a position.
+    archive: BTreeMap<(ShardId, u64), u64>,
+    workers: Vec<Worker>,
+    crashes_left: u8,
+    lost_answers_left: u8,
+}
+
+fn parent() -> ShardId {
+    ShardId::numbered(PARENT)
+}
+
+fn child() -> ShardId {
+    ShardId::numbered(CHILD)
+}
+
+fn key() -> EntityKey {
+    EntityKey::parse("shop/order/1").expect("a key")
+}
+
+fn number(position: &SequenceNumber) -> u64 {
+    position.to_u64().expect("a number")
+}
+
+/// The event at a position. The later one in the log is the earlier one in the entity's life.
+fn event(position: u64) -> Incoming {
+    Incoming {
+        id: format!("evt_{position}").into(),
+        event_type: "order.updated".into(),
+        order: OrderKey { class: OrderClass::Contiguous { first: 1 }, value: 4 - i64::try_from(position).expect("small") },
+        occurred_at: None,
+        received_at: UnixNanos::from_nanos(1_790_000_000_000_000_000),
+        sequence: SequenceNumber::from_u64(position),
+        meaning: Some(Meaning { rank: 1, facts: Vec::new(), status: Some(format!("s{position}").into()) }),
+    }
+}
+
+fn decode(entity: &StoredEntity) -> Option<EntityRecord> {
+    (!entity.binary.is_empty()).then(|| EntityRecord::decode(&entity.binary).expect("a record"))
+}
+
+fn encode(record: &EntityRecord) -> StoredEntity {
+    StoredEntity { binary: record.encode_binary(Vec::new()).expect("a binary"), revision: record.revision }
+}
+
+impl World {
+    fn new(rules: Rules) -> Self {
+        let mut workers = vec![Worker::default(); WORKERS];
+        // By looking at nothing a worker begins.
+        workers.iter_mut().for_each(|w| w.observed.see(Duration::ZERO, &[]));
+        Self {
+            log_steps: 0,
+            leases: BTreeMap::new(),
+            entity: StoredEntity::default(),
+            checkpoints: BTreeMap::new(),
+            archive: BTreeMap::new(),
+            workers,
+            crashes_left: 1,
+            lost_answers_left: u8::from(!rules.archive),
+        }
+    }
+
+    fn split_done(&self) -> bool {
+        self.log_steps >= 2
+    }
+
+    fn shards(&self) -> Vec<ShardInfo> {
+        let mut shards = vec![ShardInfo { closed: self.split_done(), ..ShardInfo::first(parent()) }];
+        if self.split_done() {
+            shards.push(ShardInfo { parents: vec![parent()], ..ShardInfo::first(child()) });
+        }
+        shards
+    }
+
+    /// Positions of a shard's records.
+    fn records(&self, shard: &ShardId) -> std::ops::RangeInclusive<u64> {
+        if *shard == parent() { 1..=1 + u64::from(self.log_steps.min(1)) } else { 3..=2 + u64::from(self.log_steps.saturating_sub(2)) }
+    }
+
+    fn closed(&self, shard: &ShardId) -> bool {
+        *shard == parent() && self.split_done()
+    }
+
+    fn at_end(&self, shard: &ShardId) -> bool {
+        self.checkpoints.get(shard).is_some_and(SequenceNumber::is_shard_end)
+    }
+
+    /// One conditional write of the lease table.
+    fn write(&mut self, wanted: &Lease) -> LeaseWrite {
+        match self.leases.get_mut(&wanted.shard) {
+            Some(stored) if stored.counter + 1 == wanted.counter => {
+                stored.clone_from(wanted);
+                LeaseWrite::Done
+            }
+            found => LeaseWrite::Refused(found.cloned()),
+        }
+    }
+
+    /// All worlds that one step leads to, with the step in words.
+    fn next(&self, rules: Rules) -> Vec<(String, Self)> {
+        let mut found = Vec::new();
+        if self.log_steps < LOG_STEPS {
+            let mut next = self.clone();
+            next.log_steps += 1;
+            found.push((format!("log step {}", next.log_steps), next));
+        }
+        for w in 0..WORKERS {
+            self.lease_steps(w, rules, &mut found);
+            self.apply_steps(w, rules, &mut found);
+            if rules.archive {
+                self.archive_steps(w, &mut found);
+            }
+            if self.crashes_left > 0 && self.workers[w].observed != World::new(rules).workers[w].observed {
+                let mut next = self.clone();
+                next.crashes_left -= 1;
+                // Its next run has another name in the program; here it comes back without memory, which is worse.
+                next.workers[w] = Worker { clock: self.workers[w].clock, ..World::new(rules).workers[w].clone() };
+                found.push((format!("{} crashes", NAMES[w]), next));
+            }
+        }
+        found
+    }
+
+    fn lease_steps(&self, w: usize, rules: Rules, found: &mut Vec<(String, Self)>) {
+        let (me, name) = (&self.workers[w], NAMES[w]);
+        // A look: leases for new shards, and what to take.
+        if me.intent.is_none() {
+            let mut next = self.clone();
+            let stored: Vec<Lease> = self.leases.values().cloned().collect();
+            for lease in missing(&self.shards(), &stored) {
+                next.leases.insert(lease.shard.clone(), lease);
+            }
+            let mut leases: Vec<Lease> = next.leases.values().cloned().collect();
+            let now = Duration::from_secs(me.clock);
+            next.workers[w].observed.see(now, &leases);
+            if !rules.parents_first {
+                leases.iter_mut().for_each(|lease| lease.parents.clear());
+            }
+            let observed = next.workers[w].observed.clone();
+            let wish = wish(name, &leases, &self.shards(), |lease| observed.standing(now, Duration::ZERO, lease), 0);
+            let wanted = wish.shards().find(|shard| !me.held.contains_key(shard));
+            next.workers[w].intent = wanted.and_then(|shard| next.leases.get(&shard).cloned());
+            if next != *self {
+                found.push((format!("{name} looks"), next));
+            }
+        }
+        if let Some(intent) = &me.intent {
+            let taken = intent.taken(name);
+            let mut next = self.clone();
+            let mine = match next.write(&taken) {
+                LeaseWrite::Done => true,
+                LeaseWrite::Refused(now) => judge_refused(&taken, now.as_ref()) == Refused::WasMine,
+            };
+            if mine && self.lost_answers_left > 0 && next.leases != self.leases {
+                let mut lost = next.clone();
+                lost.lost_answers_left -= 1;
+                found.push((format!("{name} takes {} and hears nothing", taken.shard), lost));
+            }
+            next.workers[w].intent = None;
+            if mine {
+                next.workers[w].held.insert(taken.shard.clone(), taken.clone());
+            }
+            found.push((format!("{name} takes {}: {mine}", taken.shard), next));
+        }
+        for (shard, held) in &me.held {
+            let ended = me.ended.contains_key(shard);
+            let progress = if ended {
+                Some(Checkpoint::shard_end())
+            } else {
+                self.checkpoints.get(shard).cloned().map(Checkpoint::At)
+            };
+            let wanted = if ended { held.released(progress.as_ref()) } else { held.renewed(progress.as_ref()) };
+            // A heartbeat without progress changes nothing but the counter.
+            if wanted.checkpoint == held.checkpoint && !ended {
+                continue;
+            }
+            let mut next = self.clone();
+            let kept = match next.write(&wanted) {
+                LeaseWrite::Done => true,
+                LeaseWrite::Refused(now) => judge_refused(&wanted, now.as_ref()) == Refused::WasMine,
+            };
+            if kept && !ended {
+                next.workers[w].held.insert(shard.clone(), wanted);
+            } else {
+                next.workers[w].held.remove(shard);
+                next.workers[w].ended.remove(shard);
+            }
+            found.push((format!("{name} keeps {shard}: {kept}"), next));
+        }
+        // Its clock goes on while it watches another's lease.
+        let watched = self.leases.values().any(|lease| lease.owner.is_some() && !me.held.contains_key(&lease.shard));
+        if watched && me.clock < 3 {
+            let mut next = self.clone();
+            next.workers[w].clock += 1;
+            found.push((format!("the clock of {name}"), next));
+        }
+    }
+
+    fn apply_steps(&self, w: usize, rules: Rules, found: &mut Vec<(String, Self)>) {
+        let (me, name) = (&self.workers[w], NAMES[w]);
+        if let Some(batch) = &me.batch {
+            let mut next = self.clone();
+            next.workers[w].batch = None;
+            let done = next.commit(batch, rules);
+            if done && batch.checkpoint.is_shard_end() && me.held.contains_key(&batch.shard) {
+                next.workers[w].ended.insert(batch.shard.clone(), true);
+            }
+            found.push((format!("{name} commits {} to {}: {done}", batch.shard, batch.checkpoint), next));
+            return;
+        }
+        for held in me.held.keys() {
+            // What is left of its ancestors is a part of the job.
+            let shard = if rules.ancestors_first && *held == child() && !self.at_end(&parent()) { parent() } else { held.clone() };
+            let Some(batch) = self.read(&shard) else {
+                if self.at_end(held) && !me.ended.contains_key(held) {
+                    let mut next = self.clone();
+                    next.workers[w].ended.insert(held.clone(), true);
+                    found.push((format!("{name} finds {held} at its end"), next));
+                }
+                continue;
+            };
+            let mut next = self.clone();
+            if rules.archive {
+                next.commit(&batch, rules);
+                if batch.checkpoint.is_shard_end() && shard == *held {
+                    next.workers[w].ended.insert(shard.clone(), true);
+                }
+            } else {
+                next.workers[w].batch = Some(batch);
+            }
+            found.push((format!("{name} reads {shard}"), next));
+        }
+    }
+
+    /// The next record of a shard, folded into the record as it is stored now; or the shard's end.
+    fn read(&self, shard: &ShardId) -> Option<Batch> {
+        let after = self.checkpoints.get(shard);
+        if after.is_some_and(SequenceNumber::is_shard_end) {
+            return None;
+        }
+        let after = after.map_or(0, number);
+        let Some(position) = self.records(shard).find(|position| *position > after) else {
+            let end = Batch { shard: shard.clone(), expected_revision: 0, written: None, checkpoint: SequenceNumber::shard_end() };
+            return self.closed(shard).then_some(end);
+        };
+        let (record, _) = apply(&key(), decode(&self.entity), [event(position)]);
+        let changed = record.revision != self.entity.revision;
+        Some(Batch {
+            shard: shard.clone(),
+            expected_revision: self.entity.revision,
+            written: changed.then(|| encode(&record)),
+            checkpoint: SequenceNumber::from_u64(position),
+        })
+    }
+
+    fn commit(&mut self, batch: &Batch, rules: Rules) -> bool {
+        if let Some(written) = &batch.written {
+            if rules.revisions && self.entity.revision != batch.expected_revision {
+                return false;
+            }
+            self.entity = written.clone();
+        }
+        let at = self.checkpoints.entry(batch.shard.clone()).or_insert_with(|| SequenceNumber::new(""));
+        *at = at.clone().max(batch.checkpoint.clone());
+        true
+    }
+
+    fn archive_steps(&self, w: usize, found: &mut Vec<(String, Self)>) {
+        let (me, name) = (&self.workers[w], NAMES[w]);
+        if let Some((shard, start, last)) = &me.segment {
+            let mut next = self.clone();
+            next.workers[w].segment = None;
+            // Create-only: of many that follow one start the first stands.
+            next.archive.entry((shard.clone(), *start)).or_insert(*last);
+            found.push((format!("{name} puts {shard} {start}..{last}"), next));
+            return;
+        }
+        for shard in me.held.keys() {
+            let start = self.chain_end(shard);
+            let records = self.records(shard);
+            // A segment of one record, or of all there are.
+            let first = records.clone().find(|position| *position > start);
+            for last in first.into_iter().chain(first.map(|_| *records.end())).collect::<std::collections::BTreeSet<_>>() {
+                let mut next = self.clone();
+                next.workers[w].segment = Some((shard.clone(), start, last));
+                found.push((format!("{name} builds {shard} {start}..{last}"), next));
+            }
+        }
+    }
+
+    fn chain_end(&self, shard: &ShardId) -> u64 {
+        let mut end = 0;
+        while let Some(last) = self.archive.get(&(shard.clone(), end)) {
+            end = *last;
+        }
+        end
+    }
+
+    /// What may never be.
+    fn broken(&self) -> Option<String> {
+        let entries = decode(&self.entity).map(|record| record.entries).unwrap_or_default();
+        for (shard, checkpoint) in &self.checkpoints {
+            let covered = self.records(shard).filter(|p| checkpoint.is_shard_end() || *p <= number(checkpoint));
+            for position in covered {
+                let found: Vec<_> = entries.iter().filter(|e| e.id == format!("evt_{position}").as_str()).collect();
+                if found.len() != 1 || found[0].delivery.copies != 1 {
+                    return Some(format!("I10: event {position} of {shard} is behind {checkpoint} and not there once"));
+                }
+            }
+        }
+        for (shard, lease) in &self.leases {
+            if lease.checkpoint.is_shard_end() && !self.at_end(shard) {
+                return Some(format!("the lease of {shard} is at its end before the store is"));
+            }
+        }
+        let mut covered = 0;
+        for ((shard, start), last) in &self.archive {
+            let before = self.archive.iter().any(|((s, _), l)| s == shard && l == start);
+            if *last <= *start || !(before || *start == 0) || !self.records(shard).contains(last) {
+                return Some(format!("I6: segment {shard} {start}..{last} is no part of a chain"));
+            }
+            covered += self.records(shard).filter(|p| p > start && p <= last).count();
+        }
+        let chained: usize = self.shards().iter().map(|s| self.records(&s.id).filter(|p| *p <= self.chain_end(&s.id)).count()).sum();
+        (covered != chained).then(|| "I6: segments overlap".to_owned())
+    }
+
+    /// What must be when nothing is left to do.
+    fn incomplete(&self, rules: Rules) -> Option<String> {
+        // Clocks are bounded in the model: nobody can tell any more that a worker is gone.
+        if self.workers.iter().any(|w| w.clock >= 3) {
+            return None;
+        }
+        let alone = (1..=3).fold(None, |record, position| Some(apply(&key(), record, [event(position)]).0));
+        let alone = alone.expect("a record");
+        let Some(found) = decode(&self.entity) else { return Some("I1: nothing is applied".to_owned()) };
+        if encode(&found) != encode(&alone) {
+            return Some("I1: the record is not the one that a single worker makes".to_owned());
+        }
+        let archived = self.chain_end(&parent()) == 2 && self.chain_end(&child()) == 3;
+        (rules.archive && !archived).then(|| "I1: not all is archived".to_owned())
+    }
+}
+
+fn fingerprint(world: &World) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    world.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Explores breadth first. Gives the number of states, or the shortest way to one that may not be.
+fn explore(rules: Rules) -> Result<usize, Vec<String>> {
+    let first = World::new(rules);
+    let mut seen = HashSet::from([fingerprint(&first)]);
+    // Steps that were taken: where from, in words.
+    let mut steps: Vec<(usize, String)> = vec![(0, "the beginning".into())];
+    let mut open = VecDeque::from([(0, first)]);
+    let way = |steps: &[(usize, String)], mut at: usize, what: String| {
+        let mut way = vec![what];
+        while at != 0 {
+            way.push(steps[at].1.clone());
+            at = steps[at].0;
+        }
+        way.reverse();
+        way
+    };
+    while let Some((at, world)) = open.pop_front() {
+        let next = world.next(rules);
+        if next.is_empty()
+            && let Some(what) = world.incomplete(rules)
+        {
+            return Err(way(&steps, at, what));
+        }
+        for (step, world) in next {
+            if !seen.insert(fingerprint(&world)) {
+                continue;
+            }
+            steps.push((at, step));
+            if let Some(what) = world.broken() {
+                return Err(way(&steps, steps.len() - 1, what));
+            }
+            open.push_back((steps.len() - 1, world));
+        }
+    }
+    Ok(seen.len())
+}
+
+#[test]
+fn i1_and_i10_hold_in_every_state() {
+    let began = Instant::now();
+    let states = explore(ALL_RULES).unwrap_or_else(|way| panic!("{way:#?}"));
+    println!("{states} states in {:?}", began.elapsed());
+    assert!(states > 10_000, "{states}");
+}
+
+#[test]
+fn i1_and_i6_hold_in_every_state_with_the_archive() {
+    let began = Instant::now();
+    let states = explore(Rules { archive: true, ..ALL_RULES }).unwrap_or_else(|way| panic!("{way:#?}"));
+    println!("{states} states in {:?}", began.elapsed());
+    assert!(states > 10_000, "{states}");
+}
+
+/// Either rule about parents is enough alone: a worker that holds to it loses nothing if a lease is wrong.
+#[test]
+fn leases_may_be_wrong_about_parents() {
+    let states = explore(Rules { parents_first: false, ..ALL_RULES }).unwrap_or_else(|way| panic!("{way:#?}"));
+    assert!(states > 10_000, "{states}");
+}
+
+/// The model sees what the rules are there for.
+#[test]
+fn without_its_rules_the_model_finds_the_loss() {
+    for rules in [
+        Rules { ancestors_first: false, parents_first: false, ..ALL_RULES },
+        Rules { revisions: false, ..ALL_RULES },
+    ] {
+        let way = explore(rules).expect_err("a state that may not be");
+        assert!(way.last().is_some_and(|what| what.starts_with("I1")), "{way:#?}");
+    }
+}
+
+/// The parent's lease keeps the child's from being taken.
+#[test]
+fn a_child_is_readable_only_behind_its_parent() {
+    let mut world = World::new(ALL_RULES);
+    world.log_steps = 2;
+    let mut leases = missing(&world.shards(), &[]);
+    assert_eq!(leases.iter().map(|l| readable(l, &leases, &world.shards())).collect::<Vec<_>>(), [true, false]);
+    leases[0].checkpoint = Checkpoint::shard_end();
+    assert_eq!(leases.iter().map(|l| readable(l, &leases, &world.shards())).collect::<Vec<_>>(), [false, true]);
+}
