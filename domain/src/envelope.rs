@@ -14,7 +14,10 @@
 //! | `signatureheaders` | the headers the scheme read, `name: value` lines |
 //! | `requestdigest`, `requestindex` | for one of several events of a request: SHA-256 (hex) of the request body and the place in it |
 //! | `unreadable` | why a verified request could not be read; it goes to the quarantine |
+//!
+//! A body that is too large for the log is kept elsewhere: see [`claim`](mod@claim).
 
+pub mod claim;
 mod text;
 
 use std::fmt;

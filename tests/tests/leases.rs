@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
+use ledgerline_adapters::aws::kinesis::KinesisLog;
 use ledgerline_adapters::aws::leases::DynamoLeases;
 use ledgerline_adapters::memory::{MemoryLeases, MemoryLog, MemoryStore};
 use ledgerline_domain::ids::{SequenceNumber, ShardId, SourceName};
@@ -296,7 +297,7 @@ async fn workers_follow_a_stream_that_splits_and_merges() {
         backoff: (Duration::from_millis(1), Duration::from_millis(20)),
         ..ApplySettings::default()
     };
-    let job = |log: &Arc<_>, store: &Arc<MemoryStore>| {
+    let job = |log: &Arc<KinesisLog>, store: &Arc<MemoryStore>| {
         Applier::new(log.clone(), store.clone(), sources.clone(), settings.clone(), Arc::new(Progress::default()))
     };
     let patient = |name: &str| LeaseSettings { lasts: Duration::from_secs(2), renew_every: Duration::from_millis(300), ..quick(name) };
