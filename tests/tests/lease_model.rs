@@ -15,8 +15,9 @@
 //! In every state from which no step leads on (**I1**): every event is applied and archived, and the record
 //! is the one that a single worker makes.
 
+use std::cell::RefCell;
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,8 @@ const CHILD: u32 = 1;
 /// The environment's steps: an event, the split, an event of the child. One event is there at the start.
 const LOG_STEPS: u8 = 3;
 const WORKERS: usize = 2;
+/// A worker's clock stops here: it outlives two leases of another.
+const CLOCK_MAX: u64 = 2;
 const NAMES: [&str; WORKERS] = ["a", "b"];
 
 /// What is explored.
@@ -129,8 +132,30 @@ fn event(position: u64) -> Incoming {
     }
 }
 
+thread_local! {
+    /// Records by their binary forms: there are few, and they are asked for in every state.
+    static DECODED: RefCell<HashMap<Vec<u8>, EntityRecord>> = RefCell::default();
+    /// What became of a stored record and the event at a position.
+    static APPLIED: RefCell<HashMap<(StoredEntity, u64), StoredEntity>> = RefCell::default();
+}
+
 fn decode(entity: &StoredEntity) -> Option<EntityRecord> {
-    (!entity.binary.is_empty()).then(|| EntityRecord::decode(&entity.binary).expect("a record"))
+    if entity.binary.is_empty() {
+        return None;
+    }
+    let read = || EntityRecord::decode(&entity.binary).expect("a record");
+    Some(DECODED.with_borrow_mut(|known| known.entry(entity.binary.clone()).or_insert_with(read).clone()))
+}
+
+/// The fold of one more event.
+fn applied(entity: &StoredEntity, position: u64) -> StoredEntity {
+    let key_of = (entity.clone(), position);
+    if let Some(known) = APPLIED.with_borrow(|known| known.get(&key_of).cloned()) {
+        return known;
+    }
+    let stored = encode(&apply(&key(), decode(entity), [event(position)]).0);
+    APPLIED.with_borrow_mut(|known| known.insert(key_of, stored.clone()));
+    stored
 }
 
 fn encode(record: &EntityRecord) -> StoredEntity {
@@ -283,7 +308,7 @@ impl World {
         }
         // Its clock goes on while it watches another's lease.
         let watched = self.leases.values().any(|lease| lease.owner.is_some() && !me.held.contains_key(&lease.shard));
-        if watched && me.clock < 3 {
+        if watched && me.clock < CLOCK_MAX {
             let mut next = self.clone();
             next.workers[w].clock += 1;
             found.push((format!("the clock of {name}"), next));
@@ -337,12 +362,11 @@ impl World {
             let end = Batch { shard: shard.clone(), expected_revision: 0, written: None, checkpoint: SequenceNumber::shard_end() };
             return self.closed(shard).then_some(end);
         };
-        let (record, _) = apply(&key(), decode(&self.entity), [event(position)]);
-        let changed = record.revision != self.entity.revision;
+        let folded = applied(&self.entity, position);
         Some(Batch {
             shard: shard.clone(),
             expected_revision: self.entity.revision,
-            written: changed.then(|| encode(&record)),
+            written: (folded.revision != self.entity.revision).then_some(folded),
             checkpoint: SequenceNumber::from_u64(position),
         })
     }
@@ -374,7 +398,7 @@ impl World {
             let records = self.records(shard);
             // A segment of one record, or of all there are.
             let first = records.clone().find(|position| *position > start);
-            for last in first.into_iter().chain(first.map(|_| *records.end())).collect::<std::collections::BTreeSet<_>>() {
+            for last in first.into_iter().chain(first.map(|_| *records.end())).collect::<BTreeSet<_>>() {
                 let mut next = self.clone();
                 next.workers[w].segment = Some((shard.clone(), start, last));
                 found.push((format!("{name} builds {shard} {start}..{last}"), next));
@@ -422,7 +446,7 @@ impl World {
     /// What must be when nothing is left to do.
     fn incomplete(&self, rules: Rules) -> Option<String> {
         // Clocks are bounded in the model: nobody can tell any more that a worker is gone.
-        if self.workers.iter().any(|w| w.clock >= 3) {
+        if self.workers.iter().any(|w| w.clock >= CLOCK_MAX) {
             return None;
         }
         let alone = (1..=3).fold(None, |record, position| Some(apply(&key(), record, [event(position)]).0));
@@ -474,6 +498,9 @@ fn explore(rules: Rules) -> Result<usize, Vec<String>> {
                 return Err(way(&steps, steps.len() - 1, what));
             }
             open.push_back((steps.len() - 1, world));
+            if steps.len() % 100_000 == 0 {
+                println!("{} states, {} open", steps.len(), open.len());
+            }
         }
     }
     Ok(seen.len())
