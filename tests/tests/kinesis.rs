@@ -180,7 +180,13 @@ async fn order_per_entity_survives_throttling_and_partial_failures() {
 async fn a_request_keeps_both_limits_and_one_record_per_entity() {
     let local = LocalKinesis::start(2).await;
     let faults = Faults::none();
-    let settings = KinesisSettings { request_records_max: 50, request_bytes_max: 20_000, record_bytes_max: 8_000, requests_in_flight_max: 1, ..quick_log() };
+    let settings = KinesisSettings {
+        request_records_max: 50,
+        request_bytes_max: 20_000,
+        record_bytes_max: 8_000,
+        requests_in_flight_max: 1,
+        ..quick_log()
+    };
     let log = local.log(settings, Some(&faults)).await;
     let places = log.append((0..201).map(|id| record(id, "x")).collect()).await.expect("appended");
     assert_eq!(places.len(), 201);
@@ -215,7 +221,10 @@ async fn a_full_queue_refuses_and_a_stream_that_is_away_gives_up_in_time() {
     let full = log.append((0..3).map(|id| record(id, "y")).collect()).await.expect_err("no room");
     assert_eq!(full.kind(), ErrorKind::Retry);
     assert!(full.to_string().contains("full"), "{full}");
-    assert_eq!(log.append((0..11).map(|id| record(id, "y")).collect()).await.expect_err("ever").kind(), ErrorKind::Invalid);
+    assert_eq!(
+        log.append((0..11).map(|id| record(id, "y")).collect()).await.expect_err("ever").kind(),
+        ErrorKind::Invalid
+    );
     let late = waiting.await.expect("the append").expect_err("no answer");
     assert_eq!(late.kind(), ErrorKind::Retry);
     faults.stop();
@@ -313,8 +322,7 @@ async fn reads_outlive_expired_iterators_and_faults() {
 async fn two_readers_keep_the_budget_of_a_shard() {
     let local = LocalKinesis::start(1).await;
     let faults = Faults::none();
-    let settings =
-        KinesisSettings { reads_per_second: 5, idle_poll: Duration::from_millis(1), ..quick_log() };
+    let settings = KinesisSettings { reads_per_second: 5, idle_poll: Duration::from_millis(1), ..quick_log() };
     let log = Arc::new(local.log(settings, Some(&faults)).await);
     let shard = log.shards().remove(0);
     let wait = ReadLimit { wait: Duration::from_millis(2200), ..ALL };

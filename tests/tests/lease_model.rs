@@ -1,7 +1,7 @@
 //! Leases, checkpoints, conditional commits and the segment chain as a model, explored in all its states.
 //!
-//! Two workers, a shard that is split, a crash at any moment, an answer of a lease write that is lost, leases
-//! that expire at any moment by one worker's clock and not by the other's. Every write to the lease table,
+//! Two workers, a shard that is split, a crash at any moment, an answer of a lease write that is lost. Clocks are
+//! worse than real ones: a worker may hold any lease of another for expired at any moment, a few times. Every write to the lease table,
 //! the store and the archive is a step of its own, so a worker may sleep between any two and go on as a
 //! zombie. The lease decisions and the fold are the program's own functions; what is modelled here is who
 //! calls them when.
@@ -19,13 +19,13 @@ use std::cell::RefCell;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ledgerline_domain::fact::Meaning;
 use ledgerline_domain::fold::{Incoming, apply};
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
 use ledgerline_domain::lease::{
-    Checkpoint, Lease, LeaseWrite, Observed, Refused, judge_refused, missing, readable, wish,
+    Checkpoint, Lease, LeaseWrite, Refused, Standing, judge_refused, missing, readable, wish,
 };
 use ledgerline_domain::order::{OrderClass, OrderKey};
 use ledgerline_domain::ports::ShardInfo;
@@ -38,8 +38,6 @@ const CHILD: u32 = 1;
 /// The environment's steps: an event, the split, an event of the child. One event is there at the start.
 const LOG_STEPS: u8 = 3;
 const WORKERS: usize = 2;
-/// A worker's clock stops here: it outlives two leases of another.
-const CLOCK_MAX: u64 = 2;
 const NAMES: [&str; WORKERS] = ["a", "b"];
 
 /// What is explored.
@@ -53,9 +51,12 @@ struct Rules {
     parents_first: bool,
     /// Writes of records compare revisions.
     revisions: bool,
+    /// A lease is at its end when all that is done with the shard is.
+    lease_ends_last: bool,
 }
 
-const ALL_RULES: Rules = Rules { archive: false, ancestors_first: true, parents_first: true, revisions: true };
+const ALL_RULES: Rules =
+    Rules { archive: false, ancestors_first: true, parents_first: true, revisions: true, lease_ends_last: true };
 
 /// A record as it is stored: its binary form, and the revision by which writes are compared.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
@@ -78,9 +79,6 @@ type Segment = (ShardId, u64, u64);
 
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 struct Worker {
-    observed: Observed,
-    /// Its own clock, in units of a lease's life.
-    clock: u64,
     /// A lease as it was read, and is to be taken.
     intent: Option<Lease>,
     held: BTreeMap<ShardId, Lease>,
@@ -101,6 +99,8 @@ struct World {
     workers: Vec<Worker>,
     crashes_left: u8,
     lost_answers_left: u8,
+    /// How often a lease may yet be held for expired.
+    suspicions_left: u8,
 }
 
 fn parent() -> ShardId {
@@ -124,7 +124,10 @@ fn event(position: u64) -> Incoming {
     Incoming {
         id: format!("evt_{position}").into(),
         event_type: "order.updated".into(),
-        order: OrderKey { class: OrderClass::Contiguous { first: 1 }, value: 4 - i64::try_from(position).expect("small") },
+        order: OrderKey {
+            class: OrderClass::Contiguous { first: 1 },
+            value: 4 - i64::try_from(position).expect("small"),
+        },
         occurred_at: None,
         received_at: UnixNanos::from_nanos(1_790_000_000_000_000_000),
         sequence: SequenceNumber::from_u64(position),
@@ -164,18 +167,16 @@ fn encode(record: &EntityRecord) -> StoredEntity {
 
 impl World {
     fn new(rules: Rules) -> Self {
-        let mut workers = vec![Worker::default(); WORKERS];
-        // By looking at nothing a worker begins.
-        workers.iter_mut().for_each(|w| w.observed.see(Duration::ZERO, &[]));
         Self {
             log_steps: 0,
             leases: BTreeMap::new(),
             entity: StoredEntity::default(),
             checkpoints: BTreeMap::new(),
             archive: BTreeMap::new(),
-            workers,
+            workers: vec![Worker::default(); WORKERS],
             crashes_left: 1,
             lost_answers_left: u8::from(!rules.archive),
+            suspicions_left: 2,
         }
     }
 
@@ -193,7 +194,11 @@ impl World {
 
     /// Positions of a shard's records.
     fn records(&self, shard: &ShardId) -> std::ops::RangeInclusive<u64> {
-        if *shard == parent() { 1..=1 + u64::from(self.log_steps.min(1)) } else { 3..=2 + u64::from(self.log_steps.saturating_sub(2)) }
+        if *shard == parent() {
+            1..=1 + u64::from(self.log_steps.min(1))
+        } else {
+            3..=2 + u64::from(self.log_steps.saturating_sub(2))
+        }
     }
 
     fn closed(&self, shard: &ShardId) -> bool {
@@ -229,11 +234,11 @@ impl World {
             if rules.archive {
                 self.archive_steps(w, &mut found);
             }
-            if self.crashes_left > 0 && self.workers[w].observed != World::new(rules).workers[w].observed {
+            if self.crashes_left > 0 && self.workers[w] != Worker::default() {
                 let mut next = self.clone();
                 next.crashes_left -= 1;
                 // Its next run has another name in the program; here it comes back without memory, which is worse.
-                next.workers[w] = Worker { clock: self.workers[w].clock, ..World::new(rules).workers[w].clone() };
+                next.workers[w] = Worker::default();
                 found.push((format!("{} crashes", NAMES[w]), next));
             }
         }
@@ -243,23 +248,31 @@ impl World {
     fn lease_steps(&self, w: usize, rules: Rules, found: &mut Vec<(String, Self)>) {
         let (me, name) = (&self.workers[w], NAMES[w]);
         // A look: leases for new shards, and what to take.
-        if me.intent.is_none() {
+        for suspects in [false, true] {
+            if me.intent.is_some() || suspects && self.suspicions_left == 0 {
+                continue;
+            }
             let mut next = self.clone();
             let stored: Vec<Lease> = self.leases.values().cloned().collect();
             for lease in missing(&self.shards(), &stored) {
                 next.leases.insert(lease.shard.clone(), lease);
             }
             let mut leases: Vec<Lease> = next.leases.values().cloned().collect();
-            let now = Duration::from_secs(me.clock);
-            next.workers[w].observed.see(now, &leases);
             if !rules.parents_first {
                 leases.iter_mut().for_each(|lease| lease.parents.clear());
             }
-            let observed = next.workers[w].observed.clone();
-            let wish = wish(name, &leases, &self.shards(), |lease| observed.standing(now, Duration::ZERO, lease), 0);
+            let standing = |lease: &Lease| match lease.owner {
+                None => Standing::Free,
+                Some(_) if suspects && !me.held.contains_key(&lease.shard) => Standing::Expired,
+                Some(_) => Standing::Fresh,
+            };
+            let wish = wish(name, &leases, &self.shards(), standing, 0);
             let wanted = wish.shards().find(|shard| !me.held.contains_key(shard));
             next.workers[w].intent = wanted.and_then(|shard| next.leases.get(&shard).cloned());
-            if next != *self {
+            let of_another = next.workers[w].intent.as_ref().is_some_and(|lease| lease.owner.is_some());
+            next.suspicions_left -= u8::from(suspects && of_another);
+            // With suspicion only what is not seen without.
+            if next != *self && suspects == of_another {
                 found.push((format!("{name} looks"), next));
             }
         }
@@ -306,13 +319,6 @@ impl World {
             }
             found.push((format!("{name} keeps {shard}: {kept}"), next));
         }
-        // Its clock goes on while it watches another's lease.
-        let watched = self.leases.values().any(|lease| lease.owner.is_some() && !me.held.contains_key(&lease.shard));
-        if watched && me.clock < CLOCK_MAX {
-            let mut next = self.clone();
-            next.workers[w].clock += 1;
-            found.push((format!("the clock of {name}"), next));
-        }
     }
 
     fn apply_steps(&self, w: usize, rules: Rules, found: &mut Vec<(String, Self)>) {
@@ -321,17 +327,21 @@ impl World {
             let mut next = self.clone();
             next.workers[w].batch = None;
             let done = next.commit(batch, rules);
-            if done && batch.checkpoint.is_shard_end() && me.held.contains_key(&batch.shard) {
-                next.workers[w].ended.insert(batch.shard.clone(), true);
-            }
             found.push((format!("{name} commits {} to {}: {done}", batch.shard, batch.checkpoint), next));
             return;
         }
         for held in me.held.keys() {
             // What is left of its ancestors is a part of the job.
-            let shard = if rules.ancestors_first && *held == child() && !self.at_end(&parent()) { parent() } else { held.clone() };
+            let shard = if rules.ancestors_first && *held == child() && !self.at_end(&parent()) {
+                parent()
+            } else {
+                held.clone()
+            };
             let Some(batch) = self.read(&shard) else {
-                if self.at_end(held) && !me.ended.contains_key(held) {
+                // The job is all that is done with a shard: archiving too.
+                let archived =
+                    !rules.archive || !rules.lease_ends_last || self.chain_end(held) == *self.records(held).end();
+                if self.at_end(held) && archived && !me.ended.contains_key(held) {
                     let mut next = self.clone();
                     next.workers[w].ended.insert(held.clone(), true);
                     found.push((format!("{name} finds {held} at its end"), next));
@@ -341,9 +351,6 @@ impl World {
             let mut next = self.clone();
             if rules.archive {
                 next.commit(&batch, rules);
-                if batch.checkpoint.is_shard_end() && shard == *held {
-                    next.workers[w].ended.insert(shard.clone(), true);
-                }
             } else {
                 next.workers[w].batch = Some(batch);
             }
@@ -359,7 +366,12 @@ impl World {
         }
         let after = after.map_or(0, number);
         let Some(position) = self.records(shard).find(|position| *position > after) else {
-            let end = Batch { shard: shard.clone(), expected_revision: 0, written: None, checkpoint: SequenceNumber::shard_end() };
+            let end = Batch {
+                shard: shard.clone(),
+                expected_revision: 0,
+                written: None,
+                checkpoint: SequenceNumber::shard_end(),
+            };
             return self.closed(shard).then_some(end);
         };
         let folded = applied(&self.entity, position);
@@ -439,14 +451,16 @@ impl World {
             }
             covered += self.records(shard).filter(|p| p > start && p <= last).count();
         }
-        let chained: usize = self.shards().iter().map(|s| self.records(&s.id).filter(|p| *p <= self.chain_end(&s.id)).count()).sum();
+        let chained: usize =
+            self.shards().iter().map(|s| self.records(&s.id).filter(|p| *p <= self.chain_end(&s.id)).count()).sum();
         (covered != chained).then(|| "I6: segments overlap".to_owned())
     }
 
     /// What must be when nothing is left to do.
     fn incomplete(&self, rules: Rules) -> Option<String> {
-        // Clocks are bounded in the model: nobody can tell any more that a worker is gone.
-        if self.workers.iter().any(|w| w.clock >= CLOCK_MAX) {
+        // A worker is gone and nobody may notice it any more.
+        let held = |lease: &Lease| self.workers.iter().any(|worker| worker.held.contains_key(&lease.shard));
+        if self.suspicions_left == 0 && self.leases.values().any(|lease| lease.owner.is_some() && !held(lease)) {
             return None;
         }
         let alone = (1..=3).fold(None, |record, position| Some(apply(&key(), record, [event(position)]).0));
@@ -498,9 +512,6 @@ fn explore(rules: Rules) -> Result<usize, Vec<String>> {
                 return Err(way(&steps, steps.len() - 1, what));
             }
             open.push_back((steps.len() - 1, world));
-            if steps.len() % 100_000 == 0 {
-                println!("{} states, {} open", steps.len(), open.len());
-            }
         }
     }
     Ok(seen.len())
@@ -532,10 +543,9 @@ fn leases_may_be_wrong_about_parents() {
 /// The model sees what the rules are there for.
 #[test]
 fn without_its_rules_the_model_finds_the_loss() {
-    for rules in [
-        Rules { ancestors_first: false, parents_first: false, ..ALL_RULES },
-        Rules { revisions: false, ..ALL_RULES },
-    ] {
+    for rules in
+        [Rules { ancestors_first: false, parents_first: false, ..ALL_RULES }, Rules { revisions: false, ..ALL_RULES }]
+    {
         let way = explore(rules).expect_err("a state that may not be");
         assert!(way.last().is_some_and(|what| what.starts_with("I1")), "{way:#?}");
     }

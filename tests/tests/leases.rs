@@ -300,7 +300,11 @@ async fn workers_follow_a_stream_that_splits_and_merges() {
     let job = |log: &Arc<KinesisLog>, store: &Arc<MemoryStore>| {
         Applier::new(log.clone(), store.clone(), sources.clone(), settings.clone(), Arc::new(Progress::default()))
     };
-    let patient = |name: &str| LeaseSettings { lasts: Duration::from_secs(2), renew_every: Duration::from_millis(300), ..quick(name) };
+    let patient = |name: &str| LeaseSettings {
+        lasts: Duration::from_secs(2),
+        renew_every: Duration::from_millis(300),
+        ..quick(name)
+    };
     let mut workers: Vec<_> =
         (0..3).map(|n| start(&log, &leases, job(&log, &store), patient(&format!("w{n}")))).collect();
     let zombie_stop = watch::channel(false);
@@ -341,7 +345,8 @@ async fn workers_follow_a_stream_that_splits_and_merges() {
         let mut left: BTreeMap<ShardId, String> = BTreeMap::new();
         for shard in &shards {
             let at = store.checkpoint(&shard.id).await.expect("a checkpoint");
-            let wanted = if shard.closed { Some(SequenceNumber::shard_end()) } else { log.tip(&shard.id).await.expect("a tip") };
+            let wanted =
+                if shard.closed { Some(SequenceNumber::shard_end()) } else { log.tip(&shard.id).await.expect("a tip") };
             let lease = held.iter().find(|lease| lease.shard == shard.id);
             let lease_ended = lease.is_some_and(|lease| lease.checkpoint.is_shard_end());
             if at != wanted || lease_ended != shard.closed {
@@ -369,8 +374,13 @@ async fn workers_follow_a_stream_that_splits_and_merges() {
         one_log.append(vec![record(&provider, &source, &Bytes::from(body(n)))]).await.expect("appended");
     }
     let worker = {
-        let job =
-            Applier::new(one_log.clone(), alone.clone(), sources.clone(), settings.clone(), Arc::new(Progress::default()));
+        let job = Applier::new(
+            one_log.clone(),
+            alone.clone(),
+            sources.clone(),
+            settings.clone(),
+            Arc::new(Progress::default()),
+        );
         start(&one_log, &one, job, quick("alone"))
     };
     let shard = one_log.shards().remove(0);

@@ -78,7 +78,8 @@ pub fn check_in(text: &Bytes) -> Result<CheckedIn> {
     out.extend_from_slice(&head[version + VERSION.len()..]);
     let size = body.len();
     out.extend_from_slice(
-        format!(",\"dataref\":\"{location}\",\"datadigest\":\"{digest}\",\"datasize\":\"{size}\"{encoded}}}").as_bytes(),
+        format!(",\"dataref\":\"{location}\",\"datadigest\":\"{digest}\",\"datasize\":\"{size}\"{encoded}}}")
+            .as_bytes(),
     );
     Ok(CheckedIn { text: out.into(), location, body })
 }
@@ -187,7 +188,12 @@ mod tests {
     fn a_damaged_claim_is_no_other_record() {
         let checked_in = check_in(&text(",\"data\":{}")).unwrap();
         let whole = String::from_utf8(checked_in.text.to_vec()).unwrap();
-        for (from, to) in [("dataref", "datarex"), ("datadigest", "d"), ("\"datasize\":\"", "\"datasize\":\"x"), ("\"}", "\",\"x\":\"\"}")] {
+        for (from, to) in [
+            ("dataref", "datarex"),
+            ("datadigest", "d"),
+            ("\"datasize\":\"", "\"datasize\":\"x"),
+            ("\"}", "\",\"x\":\"\"}"),
+        ] {
             assert!(claim(&Bytes::from(whole.replace(from, to))).is_err(), "{from}");
         }
     }

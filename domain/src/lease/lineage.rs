@@ -53,11 +53,8 @@ pub fn removable<'a>(leases: &'a [Lease], shards: &[ShardInfo]) -> Vec<&'a Lease
 /// moment ago make a hole for a moment; one that stays is an alarm.
 pub fn holes(leases: &[Lease]) -> Vec<HashRange> {
     let by_id: HashMap<&ShardId, &Lease> = leases.iter().map(|lease| (&lease.shard, lease)).collect();
-    let mut ranges: Vec<HashRange> = by_id
-        .values()
-        .filter(|lease| !lease.checkpoint.is_shard_end())
-        .filter_map(|lease| lease.hash_range)
-        .collect();
+    let mut ranges: Vec<HashRange> =
+        by_id.values().filter(|lease| !lease.checkpoint.is_shard_end()).filter_map(|lease| lease.hash_range).collect();
     if ranges.is_empty() && by_id.values().all(|lease| lease.hash_range.is_none()) {
         return Vec::new();
     }

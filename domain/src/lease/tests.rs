@@ -89,9 +89,8 @@ fn children_wait_for_all_their_parents() {
     assert_eq!(leases.len(), 4);
     assert!(leases.iter().all(|l| l.checkpoint == Checkpoint::TrimHorizon));
     assert!(missing(&shards, &leases).is_empty());
-    let readable_now = |leases: &[Lease]| -> Vec<bool> {
-        leases.iter().map(|lease| readable(lease, leases, &shards)).collect()
-    };
+    let readable_now =
+        |leases: &[Lease]| -> Vec<bool> { leases.iter().map(|lease| readable(lease, leases, &shards)).collect() };
     assert_eq!(readable_now(&leases), [true, true, false, true], "a parent that is gone has nothing left");
     leases[0].checkpoint = Checkpoint::shard_end();
     assert_eq!(readable_now(&leases), [false, true, false, true]);
@@ -128,10 +127,8 @@ fn finds_holes_in_the_hash_keys() {
 /// Wishes of a worker for leases with the given owners; `!` marks an expired one, `-` a free one.
 fn wishes(me: &str, owners: &[&str], turn: usize) -> Wish {
     let shards: Vec<_> = (0..).zip(owners).map(|(n, _)| info(n, &[])).collect();
-    let leases: Vec<_> = (0..)
-        .zip(owners)
-        .map(|(n, owner)| lease(n, (*owner != "-").then(|| owner.trim_end_matches('!'))))
-        .collect();
+    let leases: Vec<_> =
+        (0..).zip(owners).map(|(n, owner)| lease(n, (*owner != "-").then(|| owner.trim_end_matches('!')))).collect();
     let standing = |lease: &Lease| match owners[leases.iter().position(|l| l.shard == lease.shard).unwrap()] {
         "-" => Standing::Free,
         owner if owner.ends_with('!') => Standing::Expired,

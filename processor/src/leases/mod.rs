@@ -15,6 +15,7 @@
 //! The decisions are those of [`ledgerline_domain::lease`].
 
 mod board;
+mod both;
 mod keeper;
 mod seeker;
 mod table;
@@ -30,6 +31,7 @@ use ledgerline_domain::{Error, Result};
 use tokio::sync::watch;
 
 pub use board::{LeaseBoard, LeaseView};
+pub use both::Both;
 
 use keeper::Keeper;
 use seeker::Seeker;
@@ -46,7 +48,9 @@ pub enum End {
 
 /// What is done with a shard while its lease is held.
 pub trait ShardJob: Send + Sync + 'static {
-    /// Reads the shard until `stop` becomes true or the shard ends. It knows itself where to begin.
+    /// Reads the shard until `stop` becomes true or the shard ends. It knows itself where to begin. It is all
+    /// that is done with the shard: at its end the lease is over, and nobody takes it again. Two readers of
+    /// a shard make one job by [`Both`].
     fn run(&self, shard: ShardId, stop: watch::Receiver<bool>) -> impl Future<Output = Result<End>> + Send;
 
     /// How far the shard is applied: the lease shows it. Never ahead of what is durable.

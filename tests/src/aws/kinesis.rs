@@ -144,7 +144,8 @@ impl HttpConnector for SwitchedConnector {
             if summary {
                 let body = answer.take_body().collect().await.expect("a body").to_bytes();
                 let text = String::from_utf8(body.to_vec()).expect("text");
-                let text = text.replacen("\"StreamStatus\"", "\"RecordDistributionStrategy\":\"AUTO\",\"StreamStatus\"", 1);
+                let text =
+                    text.replacen("\"StreamStatus\"", "\"RecordDistributionStrategy\":\"AUTO\",\"StreamStatus\"", 1);
                 answer.headers_mut().remove("content-length");
                 *answer.body_mut() = SdkBody::from(text);
             }

@@ -53,7 +53,10 @@ pub async fn log_keeps_order_per_key<L: Log>(log: &Arc<L>) {
             };
             if let Some(behind) = behind {
                 let now = batch.behind + batch.records.len() as u64;
-                assert!(now == behind || batch.late.is_some() && behind > 0, "behind is exact where records are counted");
+                assert!(
+                    now == behind || batch.late.is_some() && behind > 0,
+                    "behind is exact where records are counted"
+                );
             }
             behind = Some(batch.behind);
             for pair in batch.records.windows(2) {
@@ -143,4 +146,3 @@ pub async fn log_releases<L: Log>(log: &Arc<L>) {
     let batch = ok(log.read(shard, Some(&places[9].sequence), ALL).await);
     assert_eq!(batch.records.len(), 1);
 }
-

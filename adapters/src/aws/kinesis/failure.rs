@@ -76,7 +76,8 @@ impl<E: ProvideErrorMetadata> From<SdkError<E, HttpResponse>> for Failure {
                 let status = e.raw().status().as_u16();
                 let code = e.err().code().map(str::to_owned);
                 // Below 400 it is an answer that was cut or is of something between here and the service.
-                let passes = !(400..500).contains(&status) || code.as_deref().is_some_and(|code| PASSING.contains(&code));
+                let passes =
+                    !(400..500).contains(&status) || code.as_deref().is_some_and(|code| PASSING.contains(&code));
                 let name = code.as_deref().unwrap_or("no error code");
                 Self { passes, what: format!("the service answered {status} {name}"), code }
             }

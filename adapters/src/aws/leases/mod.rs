@@ -104,8 +104,7 @@ impl Leases for DynamoLeases {
         let mut from = None;
         loop {
             let call = self.client.scan().table_name(&self.table).consistent_read(true);
-            let page =
-                call.set_exclusive_start_key(from).send().await.map_err(|e| Failure::from(e).during(&action))?;
+            let page = call.set_exclusive_start_key(from).send().await.map_err(|e| Failure::from(e).during(&action))?;
             for found in page.items() {
                 leases.push(lease(found, &self.table)?);
             }
