@@ -168,9 +168,7 @@ impl HttpConnector for Connector {
                 Fault::Late | Fault::LostLate => Err(ConnectorError::timeout("too late, on demand".into())),
                 Fault::Cut => cut(answer.expect("an answer")).await,
                 Fault::Broken | Fault::BrokenAfter => Ok(refusal(500, "InternalServerError", "InternalError", is_json)),
-                Fault::Throttled if is_json => {
-                    Ok(refusal(400, "ProvisionedThroughputExceededException", "", is_json))
-                }
+                Fault::Throttled if is_json => Ok(refusal(400, "ProvisionedThroughputExceededException", "", is_json)),
                 Fault::Throttled => Ok(refusal(503, "", "SlowDown", is_json)),
                 Fault::Silent => std::future::pending().await,
             }

@@ -64,7 +64,9 @@ pub async fn archive_keeps_long_objects<A: Archive>(archive: &Arc<A>) {
     let bytes = |length: u32, salt: u32| -> Bytes {
         (0..length).map(|n| (n.wrapping_mul(2_654_435_761) ^ salt).to_le_bytes()[3]).collect::<Vec<_>>().into()
     };
-    for (at, length) in [0, 1, 1024 * 1024, 1024 * 1024 + 1, 6 * 1024 * 1024 + 7, 11 * 1024 * 1024].into_iter().enumerate() {
+    for (at, length) in
+        [0, 1, 1024 * 1024, 1024 * 1024 + 1, 6 * 1024 * 1024 + 7, 11 * 1024 * 1024].into_iter().enumerate()
+    {
         let key = format!("long/{at}");
         let (first, second) = (bytes(length, 1), bytes(length, 2));
         assert_eq!(ok(archive.create(&key, first.clone()).await), Created::New, "{length} bytes");

@@ -139,4 +139,3 @@ pub async fn log_releases<L: Log>(log: &Arc<L>) {
     let batch = ok(log.read(shard, Some(&places[9].sequence), ALL).await);
     assert_eq!(batch.records.len(), 1);
 }
-
