@@ -63,11 +63,11 @@ fn parked(n: u32) -> Quarantined {
 async fn all_of_the_store(store: &DynamoStore) {
     let (a, b) = (key("a"), key("b"));
     let first = write(&a, None, 1, "open");
-    let committed = store.commit(batch(1, vec![first, write(&b, None, 1, "open")], vec![parked(1)])).await;
+    let committed = store.commit(batch(1, vec![first, write(&b, None, 1, "open")], vec![])).await;
     let mut committed = committed.expect("a commit");
     assert_eq!(committed.len(), 2);
     let second = write(&a, Some(committed.remove(0)), 2, "paid");
-    store.commit(batch(2, vec![second.clone()], vec![])).await.expect("a second commit");
+    store.commit(batch(2, vec![second.clone()], vec![parked(1)])).await.expect("a second commit");
     let loaded = store.load(&[a.clone(), b.clone(), key("c")]).await.expect("records");
     assert_eq!(loaded[0].as_ref(), Some(&second.record));
     assert_eq!((loaded[1].as_ref().map(|r| r.revision), &loaded[2]), (Some(1), &None));
@@ -192,6 +192,25 @@ async fn a_throttled_item_holds_up_no_other() {
     let writes: Vec<_> = (0..16).map(|n| write(&key(&format!("{n}")), None, 1, "open")).collect();
     store.commit(batch(1, writes, vec![])).await.expect("a commit");
     assert_eq!(faults.calls("PutItem"), 16 + 8, "only what was throttled was sent again");
+}
+
+/// The two kinds of puts of a commit, each hit by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_and_parked_items_are_put_once() {
+    for fault in Fault::QUICK {
+        let faults = Faults::none();
+        let store = LocalDynamo::start().await.store(Some(&faults), quick_retries()).await;
+        faults.next("PutItem", [fault; 2]);
+        let first = write(&key("a"), None, 1, "open");
+        let mut committed = store.commit(batch(1, vec![first], vec![])).await.expect("a record");
+        faults.next("PutItem", [fault; 2]);
+        store.commit(batch(2, vec![], vec![parked(1)])).await.expect("an item");
+        faults.next("PutItem", [fault; 2]);
+        let second = write(&key("a"), committed.pop(), 2, "paid");
+        store.commit(batch(3, vec![second.clone()], vec![])).await.expect("a second revision");
+        assert_eq!(store.load(&[key("a")]).await.expect("records"), [Some(second.record)], "{fault:?}");
+        assert_eq!(faults.hits("PutItem", fault), 6);
+    }
 }
 
 /// A service that takes the connection and says nothing.

@@ -1,4 +1,4 @@
-//! Several processors on every shard, over DynamoDB with faults at every call, killed at random: the state of one
+//! Processors on every shard, one or several, over DynamoDB with faults at every call, killed at random: the state of one
 //! worker that nothing happens to, and the same quarantine.
 
 #![expect(clippy::expect_used, reason = "a broken promise ends the test")]
@@ -25,10 +25,19 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
 
 const EVENTS: usize = 400;
-const WORKERS: usize = 2;
+
+/// Whoever comes after a worker that was killed finds all that it had begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn i5_a_killed_worker_loses_nothing_over_dynamodb() {
+    workers_at_random(1).await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn i5_and_i10_over_dynamodb_with_faults() {
+async fn i10_a_zombie_is_harmless_over_dynamodb() {
+    workers_at_random(2).await;
+}
+
+async fn workers_at_random(at_once: usize) {
     let seed: u64 = rand::random();
     println!("seed {seed}");
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
@@ -62,7 +71,7 @@ async fn i5_and_i10_over_dynamodb_with_faults() {
         tokio::spawn(apply::run(log.clone(), store, sources.clone(), settings.clone(), progress, stopped.clone()))
     };
     let mut workers = Vec::new();
-    for n in 0..WORKERS {
+    for n in 0..at_once {
         workers.push(start(seed.wrapping_add(n as u64)).await);
     }
     for chunk in bodies.chunks(40) {
@@ -70,7 +79,7 @@ async fn i5_and_i10_over_dynamodb_with_faults() {
         log.append(chunk.iter().map(record).collect()).await.expect("appended");
         tokio::time::sleep(Duration::from_millis(30)).await;
         // One of them dies wherever it is, and another takes its place.
-        let victim = random.random_range(0..WORKERS);
+        let victim = random.random_range(0..at_once);
         workers[victim].abort();
         workers[victim] = start(random.random()).await;
     }

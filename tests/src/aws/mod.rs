@@ -5,6 +5,7 @@ mod dynamo;
 mod faults;
 mod s3;
 mod s3_server;
+mod secrets;
 
 use std::future::Future;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio::net::TcpListener;
 pub use dynamo::LocalDynamo;
 pub use faults::{Fault, Faults};
 pub use s3::LocalS3;
+pub use secrets::LocalSecrets;
 
 /// Limits and pauses for a network that does not leave the machine.
 pub fn quick_retries() -> RetrySettings {
