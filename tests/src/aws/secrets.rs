@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Json, Router, routing};
+use bytes::Bytes;
 use ledgerline_adapters::aws::Endpoints;
 use serde_json::{Value, json};
 
@@ -59,15 +60,12 @@ impl LocalSecrets {
     }
 }
 
-async fn answer(
-    State(all): State<LocalSecrets>,
-    headers: HeaderMap,
-    Json(asked): Json<Value>,
-) -> (StatusCode, Json<Value>) {
+async fn answer(State(all): State<LocalSecrets>, headers: HeaderMap, body: Bytes) -> (StatusCode, Json<Value>) {
     let refused = |code: &str| (StatusCode::BAD_REQUEST, Json(json!({ "__type": code, "message": "refused" })));
     if headers.get("x-amz-target").is_none_or(|target| target != "secretsmanager.GetSecretValue") {
         return refused("UnknownOperationException");
     }
+    let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
     let (name, stage) = (asked["SecretId"].as_str().unwrap_or_default(), asked["VersionStage"].as_str());
     if name == "forbidden" {
         return refused("AccessDeniedException");
