@@ -1,4 +1,7 @@
 //! Every adapter through one suite: what holds for the reference in memory holds on disk and on AWS.
+//!
+//! AWS is in this process, unless `LEDGERLINE_TEST_DYNAMODB` and `LEDGERLINE_TEST_S3` name other addresses (the bucket
+//! is `archive`, the credentials are `local` and `local`): an independent opinion.
 
 #![expect(clippy::expect_used, reason = "without a data directory there is no test")]
 
@@ -25,7 +28,7 @@ async fn dynamo(faults: &Faults) -> DynamoStore {
 
 /// A bucket of its own on S3.
 async fn s3(faults: &Faults) -> S3Archive {
-    LocalS3::start(Duration::from_millis(2)).await.archive(Some(faults), quick_retries()).await
+    LocalS3::start_or_other(Duration::from_millis(2)).await.archive(Some(faults), quick_retries()).await
 }
 
 macro_rules! conforms {

@@ -50,7 +50,7 @@ mod tests {
     fn nothing_at_or_behind_a_text_is_skipped() {
         assert_eq!(just_before("hour=2026-11-24T13/"), Some("hour=2026-11-24T13.~".into()));
         for from in ["a", "b/", "!", "é", "aé", "a b", "~", "a/0"] {
-            for behind in just_before(from) {
+            if let Some(behind) = just_before(from) {
                 assert!(behind.as_str() < from, "{behind:?} {from:?}");
             }
         }
