@@ -1,4 +1,4 @@
-//! Keys below a prefix, page by page, in byte order: S3 lists them so.
+//! Keys below a prefix, page by page, in byte order.
 
 use ledgerline_domain::Result;
 
@@ -26,6 +26,8 @@ pub async fn list(archive: &Inner, prefix: &str, from: &str) -> Result<Vec<Strin
         keys.extend(found.filter(|key| *key >= from && check_key(key).is_ok()).map(str::to_owned));
         next = page.next_continuation_token().map(str::to_owned);
         if next.is_none() {
+            // S3 lists in this order; services that speak like it do not all.
+            keys.sort_unstable();
             return Ok(keys);
         }
     }
