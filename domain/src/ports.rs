@@ -202,14 +202,19 @@ pub struct StoredPage {
 }
 
 /// Entity records, and with them the processor's progress: the checkpoint of a shard commits
-/// together with what it covers, or after it.
+/// together with what it covers, or after it, never before. Items in the quarantine are there before a record
+/// that counts their event as seen.
 pub trait Entities: Send + Sync + 'static {
     /// Loads records; the answer has one place per key.
     fn load(&self, keys: &[EntityKey]) -> impl Future<Output = Result<Vec<Option<EntityRecord>>>> + Send;
 
     /// Commits a batch and gives its records back. [`Conflict`](crate::error::ErrorKind::Conflict)
-    /// when any record's revision is not the expected one: nothing is written then, load and apply
-    /// again. The checkpoint never moves back.
+    /// when any record's revision is not the expected one: load and apply again. That record is as it was then, and
+    /// so is the checkpoint. Of the other records and parked items a store without transactions over many things
+    /// may have kept some, each of them whole; that is safe, because a record knows by its `through` what it has
+    /// seen. On [`Retry`](crate::error::ErrorKind::Retry) the same holds, and the batch may be there as a whole.
+    /// What cannot be right, two writes of one entity or a revision that is not the next, is
+    /// [`Invalid`](crate::error::ErrorKind::Invalid), and nothing of it is begun. The checkpoint never moves back.
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<Vec<EntityRecord>>> + Send;
 
     /// The processor's progress on a shard.
@@ -219,7 +224,8 @@ pub trait Entities: Send + Sync + 'static {
     /// [`StoredPage::next`] of the page before. A record that is made in the meantime may be missed.
     fn stored(&self, after: Option<&str>, limit: usize) -> impl Future<Output = Result<StoredPage>> + Send;
 
-    /// One page of records in key order, strictly after `after`.
+    /// One page of records in key order, strictly after `after`. A change of the last moment may be missing; what is
+    /// given is as it was read just now.
     fn list(
         &self,
         filter: &EntityFilter,

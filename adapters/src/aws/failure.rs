@@ -56,7 +56,10 @@ impl Failure {
 
 impl Call<'_> {
     /// Reads the SDK's error.
-    pub fn failed<E: ProvideErrorMetadata + std::error::Error + 'static>(self, error: &SdkError<E, Response>) -> Failure {
+    pub fn failed<E: ProvideErrorMetadata + std::error::Error + 'static>(
+        self,
+        error: &SdkError<E, Response>,
+    ) -> Failure {
         let Self { action, permission, on } = self;
         match error {
             SdkError::ConstructionFailure(_) if has_no_credentials(error) => Failure::refused(no_credentials(action)),
@@ -74,14 +77,21 @@ impl Call<'_> {
                 let status = service.raw().status().as_u16();
                 let code = service.err().code().unwrap_or_default();
                 let (error, unsure) = match (code, status) {
+                    // Only a HEAD request's answer has no code; any other was cut, or is not the service's.
+                    ("", status) if !matches!(status, 403 | 404 | 429 | 500..) => {
+                        (Error::retry(format!("{action}: the answer ({status}) cannot be read")), true)
+                    }
                     _ if is_throttle(code) || status == 429 => {
                         (Error::retry(format!("{action}: {on} is throttled ({code})")), false)
                     }
-                    ("ExpiredToken" | "ExpiredTokenException", _) => {
-                        (Error::retry(format!("{action}: the credentials have expired; new ones are looked for")), false)
-                    }
+                    ("ExpiredToken" | "ExpiredTokenException", _) => (
+                        Error::retry(format!("{action}: the credentials have expired; new ones are looked for")),
+                        false,
+                    ),
                     ("RequestTimeTooSkewed", _) => (
-                        Error::retry(format!("{action}: this machine's clock differs from AWS's by too much; set it right")),
+                        Error::retry(format!(
+                            "{action}: this machine's clock differs from AWS's by too much; set it right"
+                        )),
                         false,
                     ),
                     ("ConditionalRequestConflict" | "OperationAborted" | "TransactionConflictException", _) => {
@@ -90,17 +100,20 @@ impl Call<'_> {
                     ("RequestTimeout" | "InternalError", _) | (_, 500..) => {
                         (Error::retry(format!("{action}: the service failed with {status} {code}")), true)
                     }
-                    ("NoSuchBucket" | "ResourceNotFoundException", _) => {
-                        (Error::invalid(format!("{action}: there is no {on}; create it, or correct its name or region")), false)
-                    }
-                    // A HEAD request's answer has no code.
-                    (_, 403) | ("AccessDeniedException", _) => (
-                        Error::invalid(format!("{action}: not allowed ({code}); allow {permission} on {on} to this role")),
+                    ("NoSuchBucket" | "ResourceNotFoundException", _) => (
+                        Error::invalid(format!("{action}: there is no {on}; create it, or correct its name or region")),
                         false,
                     ),
-                    ("UnrecognizedClientException" | "InvalidSignatureException" | "IncompleteSignature", _) => {
-                        (Error::invalid(format!("{action}: AWS does not accept the credentials ({code}); correct them")), false)
-                    }
+                    (_, 403) | ("AccessDeniedException", _) => (
+                        Error::invalid(format!(
+                            "{action}: not allowed ({code}); allow {permission} on {on} to this role"
+                        )),
+                        false,
+                    ),
+                    ("UnrecognizedClientException" | "InvalidSignatureException" | "IncompleteSignature", _) => (
+                        Error::invalid(format!("{action}: AWS does not accept the credentials ({code}); correct them")),
+                        false,
+                    ),
                     _ => (Error::internal(format!("{action}: the service refused with {status} {code}")), false),
                 };
                 Failure { error, unsure, code: Some(code.to_owned()) }

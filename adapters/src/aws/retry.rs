@@ -97,25 +97,23 @@ pub(crate) async fn within<T>(limit: Duration, action: &str, work: impl Future<O
 mod tests {
     use super::*;
 
-    fn quick() -> RetrySettings {
-        RetrySettings {
-            pause_first: Duration::from_millis(1),
-            pause_longest: Duration::from_millis(4),
-            give_up_after: Duration::from_millis(100),
-        }
-    }
+    const SETTINGS: RetrySettings = RetrySettings {
+        pause_first: Duration::from_millis(1),
+        pause_longest: Duration::from_millis(4),
+        give_up_after: Duration::from_millis(100),
+    };
 
     #[tokio::test]
     async fn only_what_may_help_is_repeated() {
         let mut calls = 0;
-        let done = repeat(&quick(), || {
+        let done = repeat(&SETTINGS, || {
             calls += 1;
             let outcome = if calls < 4 { Err(Failure::unsure(Error::retry("x"))) } else { Ok(calls) };
             async move { outcome }
         });
         assert_eq!(done.await.unwrap(), 4);
         let mut calls = 0;
-        let refused = repeat(&quick(), || {
+        let refused = repeat(&SETTINGS, || {
             calls += 1;
             async { Err::<(), _>(Failure::refused(Error::invalid("x"))) }
         });
@@ -126,14 +124,14 @@ mod tests {
     #[tokio::test]
     async fn it_gives_up_in_time() {
         let began = Instant::now();
-        let endless = repeat(&quick(), || async { Err::<(), _>(Failure::refused(Error::retry("x"))) });
+        let endless = repeat(&SETTINGS, || async { Err::<(), _>(Failure::refused(Error::retry("x"))) });
         assert_eq!(endless.await.unwrap_err().kind(), ErrorKind::Retry);
         assert!(began.elapsed() < Duration::from_secs(5));
     }
 
     #[tokio::test]
     async fn a_call_without_an_answer_may_have_been_done() {
-        let mut attempts = Attempts::new(&quick());
+        let mut attempts = Attempts::new(&SETTINGS);
         attempts.pause(Failure::refused(Error::retry("x"))).await.unwrap();
         assert!(!attempts.may_have_done_it());
         attempts.pause(Failure::unsure(Error::retry("x"))).await.unwrap();

@@ -37,13 +37,15 @@ pub enum Fault {
     BrokenAfter,
     /// Throttled; not done.
     Throttled,
+    /// Another call on the same thing is under way; not done.
+    Conflict,
     /// No answer, ever: only the time limit helps. Not done.
     Silent,
 }
 
 impl Fault {
     /// All that end by themselves.
-    pub const QUICK: [Self; 8] = [
+    pub const QUICK: [Self; 9] = [
         Self::Unreached,
         Self::Late,
         Self::Lost,
@@ -52,6 +54,7 @@ impl Fault {
         Self::Broken,
         Self::BrokenAfter,
         Self::Throttled,
+        Self::Conflict,
     ];
 
     fn reaches_the_service(self) -> bool {
@@ -168,10 +171,10 @@ impl HttpConnector for Connector {
                 Fault::Late | Fault::LostLate => Err(ConnectorError::timeout("too late, on demand".into())),
                 Fault::Cut => cut(answer.expect("an answer")).await,
                 Fault::Broken | Fault::BrokenAfter => Ok(refusal(500, "InternalServerError", "InternalError", is_json)),
-                Fault::Throttled if is_json => {
-                    Ok(refusal(400, "ProvisionedThroughputExceededException", "", is_json))
-                }
+                Fault::Throttled if is_json => Ok(refusal(400, "ProvisionedThroughputExceededException", "", is_json)),
                 Fault::Throttled => Ok(refusal(503, "", "SlowDown", is_json)),
+                Fault::Conflict if is_json => Ok(refusal(400, "TransactionConflictException", "", is_json)),
+                Fault::Conflict => Ok(refusal(409, "", "ConditionalRequestConflict", is_json)),
                 Fault::Silent => std::future::pending().await,
             }
         })

@@ -6,6 +6,7 @@ mod faults;
 mod kinesis;
 mod s3;
 mod s3_server;
+mod secrets;
 
 use std::future::Future;
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub use dynamo::LocalDynamo;
 pub use faults::{Fault, Faults};
 pub use kinesis::{LocalKinesis, quick_log, switched_to_auto};
 pub use s3::LocalS3;
+pub use secrets::LocalSecrets;
 
 /// Limits and pauses for a network that does not leave the machine.
 pub fn quick_retries() -> RetrySettings {

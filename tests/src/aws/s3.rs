@@ -12,10 +12,14 @@ use ledgerline_adapters::aws::{Endpoints, RetrySettings};
 use super::s3_server::{Objects, serve_on};
 use super::{Faults, reach, serve};
 
+/// Names the address of an S3, with a bucket `archive`, to use instead of the one in this process.
+pub const OTHER_S3: &str = "LEDGERLINE_TEST_S3";
+
 /// An S3 with one empty bucket.
 pub struct LocalS3 {
     endpoints: Endpoints,
     objects: Arc<Objects>,
+    prefix: String,
 }
 
 impl LocalS3 {
@@ -24,7 +28,19 @@ impl LocalS3 {
         let objects = Arc::new(Objects::new("archive", create_takes));
         let shared = objects.clone();
         let address = serve(|listener| serve_on(listener, shared)).await;
-        Self { endpoints: Endpoints { s3: Some(address), ..Endpoints::default() }, objects }
+        let endpoints = Endpoints { s3: Some(address), ..Endpoints::default() };
+        Self { endpoints, objects, prefix: "ledger/one".into() }
+    }
+
+    /// The other one, where the environment names it, with a prefix of its own in its bucket; else as `start`. Only
+    /// for tests that ask the archive alone.
+    pub async fn start_or_other(create_takes: Duration) -> Self {
+        let mut local = Self::start(create_takes).await;
+        if let Ok(address) = std::env::var(OTHER_S3) {
+            local.endpoints.s3 = Some(address);
+            local.prefix = format!("test/{:016x}", rand::random::<u64>());
+        }
+        local
     }
 
     /// Its address.
@@ -39,7 +55,7 @@ impl LocalS3 {
             part_bytes: 5 * 1024 * 1024,
             range_bytes: 1024 * 1024,
             retries,
-            ..S3Settings::new("archive", "ledger/one")
+            ..S3Settings::new("archive", &self.prefix)
         };
         self.archive_with(faults, settings).await
     }

@@ -170,7 +170,14 @@ impl S3 for Calls {
         let content_length = i64::try_from(bytes.len()).ok();
         let body = Some(StreamingBlob::from(Body::from(bytes)));
         let e_tag = Some(ETag::Strong(etag));
-        Ok(S3Response::new(GetObjectOutput { body, content_length, content_range, metadata, e_tag, ..Default::default() }))
+        Ok(S3Response::new(GetObjectOutput {
+            body,
+            content_length,
+            content_range,
+            metadata,
+            e_tag,
+            ..Default::default()
+        }))
     }
 
     async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {

@@ -59,12 +59,16 @@ pub async fn archive_lists_and_replaces<A: Archive>(archive: &Arc<A>) {
     }
 }
 
-/// Long and empty objects come back byte for byte; of long ones, too, only the first is created.
+/// Bytes in which no range is like another.
+fn bytes(length: u32, salt: u32) -> Bytes {
+    (0..length).map(|n| (n ^ salt).wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect::<Vec<_>>().into()
+}
+
+/// Long and empty objects come back byte for byte.
 pub async fn archive_keeps_long_objects<A: Archive>(archive: &Arc<A>) {
-    let bytes = |length: u32, salt: u32| -> Bytes {
-        (0..length).map(|n| (n.wrapping_mul(2_654_435_761) ^ salt).to_le_bytes()[3]).collect::<Vec<_>>().into()
-    };
-    for (at, length) in [0, 1, 1024 * 1024, 1024 * 1024 + 1, 6 * 1024 * 1024 + 7, 11 * 1024 * 1024].into_iter().enumerate() {
+    for (at, length) in
+        [0, 1, 1024 * 1024, 1024 * 1024 + 1, 6 * 1024 * 1024 + 7, 11 * 1024 * 1024].into_iter().enumerate()
+    {
         let key = format!("long/{at}");
         let (first, second) = (bytes(length, 1), bytes(length, 2));
         assert_eq!(ok(archive.create(&key, first.clone()).await), Created::New, "{length} bytes");
@@ -73,6 +77,10 @@ pub async fn archive_keeps_long_objects<A: Archive>(archive: &Arc<A>) {
         ok(archive.replace(&key, second.clone()).await);
         assert!(ok(archive.get(&key).await) == Some(second), "{length} other bytes come back");
     }
+}
+
+/// Of many that create one long object at once exactly one wins, and its bytes stand.
+pub async fn archive_creates_long_objects_once<A: Archive>(archive: &Arc<A>) {
     let mut creators = Vec::new();
     for creator in 0..4 {
         let archive = archive.clone();
@@ -88,4 +96,28 @@ pub async fn archive_keeps_long_objects<A: Archive>(archive: &Arc<A>) {
     }
     assert_eq!(winners.len(), 1, "one winner");
     assert!(ok(archive.get("long/raced").await) == winners.pop(), "its bytes stand");
+}
+
+/// The listings of the archive's own readers: the segments of a shard, all of them or those from an hour on.
+pub async fn archive_lists_hours<A: Archive>(archive: &Arc<A>) {
+    let folder = |shard: &str| format!("segments/stream=ledger/shard={shard}");
+    let mut keys = Vec::new();
+    for shard in ["shard-0000", "shard-0001"] {
+        for (hour, start) in ["23T09", "23T23", "24T00", "24T09", "24T10", "24T10", "24T11"].into_iter().zip(1..) {
+            keys.push(format!("{}/hour=2026-11-{hour}/{start:020}.parquet", folder(shard)));
+        }
+    }
+    for key in &keys {
+        assert_eq!(ok(archive.create(key, Bytes::from(key.clone())).await), Created::New);
+    }
+    ok(archive.replace("heads/ledger/shard-0000.json", Bytes::from_static(b"{}")).await);
+    let mine = &keys[..7];
+    assert_eq!(ok(archive.list("segments/").await), keys);
+    assert_eq!(ok(archive.list(&format!("{}/", folder("shard-0000"))).await), mine);
+    for (hour, at) in [("23T08", 0), ("23T09", 0), ("23T10", 1), ("24T00", 2), ("24T09", 3), ("24T10", 4), ("24T12", 7)]
+    {
+        let (prefix, from) =
+            (format!("{}/", folder("shard-0000")), format!("{}/hour=2026-11-{hour}/", folder("shard-0000")));
+        assert_eq!(ok(archive.list_from(&prefix, &from).await), mine[at..], "from {hour}");
+    }
 }

@@ -59,8 +59,9 @@ where
                 range.next = page.next;
             }
         }
-        let first = |range: &&mut Range| range.waiting.front().and_then(|item| get_text(item, self.by)).map(str::to_owned);
-        let least = self.ranges.iter_mut().filter(|range| !range.waiting.is_empty()).min_by_key(|range| first(&range));
+        let first =
+            |range: &&mut Range| range.waiting.front().and_then(|item| get_text(item, self.by)).map(str::to_owned);
+        let least = self.ranges.iter_mut().filter(|range| !range.waiting.is_empty()).min_by_key(|range| first(range));
         Ok(least.and_then(|range| range.waiting.pop_front()))
     }
 

@@ -93,9 +93,8 @@ pub async fn list(
     limit: usize,
 ) -> Result<Vec<Quarantined>> {
     let after = after.filter(|after| !after.is_empty()).map(str::to_owned);
-    let mut items = Merged::new("id", |part, next| {
-        query(store.clone(), part_name(part), include_released, after.clone(), next)
-    });
+    let mut items =
+        Merged::new("id", |part, next| query(store.clone(), part_name(part), include_released, after.clone(), next));
     let mut found = Vec::new();
     while found.len() < limit {
         let Some(item) = items.next().await? else { break };
@@ -205,7 +204,9 @@ async fn pieces(store: &Arc<Inner>, id: &str) -> Result<Bytes> {
     let mut next = None;
     loop {
         let page = query(store.clone(), pieces_part(id), true, None, next).await?;
-        page.items.into_iter().for_each(|mut piece| whole.extend(take_bytes(&mut piece, "envelope").unwrap_or_default()));
+        page.items
+            .into_iter()
+            .for_each(|mut piece| whole.extend(take_bytes(&mut piece, "envelope").unwrap_or_default()));
         next = page.next;
         if next.is_none() {
             return Ok(whole.into());

@@ -86,7 +86,9 @@ async fn attempt(archive: &Inner, name: &str, start: u64, length: u64, etag: Opt
                 Some("NoSuchKey") if etag.is_none() => Ok(Found::Nothing),
                 Some("PreconditionFailed" | "NoSuchKey") => Ok(Found::Replaced),
                 // No range fits an object without bytes.
-                Some("InvalidRange") if start == 0 => Ok(Found::Piece(Piece { bytes: Bytes::new(), of: 0, etag: None })),
+                Some("InvalidRange") if start == 0 => {
+                    Ok(Found::Piece(Piece { bytes: Bytes::new(), of: 0, etag: None }))
+                }
                 Some("InvalidRange") => Ok(Found::Replaced),
                 _ => Err(failure),
             };

@@ -83,7 +83,9 @@ impl S3Settings {
             return wrong("it has no name".into());
         }
         if self.part_bytes < PART_BYTES_MIN || self.range_bytes == 0 || self.at_once == 0 {
-            return wrong(format!("parts must have {PART_BYTES_MIN} bytes or more, ranges one byte, and one must be under way"));
+            return wrong(format!(
+                "parts must have {PART_BYTES_MIN} bytes or more, ranges one byte, and one must be under way"
+            ));
         }
         if self.prefix.is_empty() { Ok(()) } else { check_key(&self.prefix) }
     }
@@ -118,7 +120,8 @@ impl Inner {
         check_key(key)?;
         let name = format!("{}{key}", self.before_keys);
         if name.len() > KEY_BYTES_MAX {
-            let text = format!("accept the archive key {key:?}: with the prefix it is longer than {KEY_BYTES_MAX} bytes");
+            let text =
+                format!("accept the archive key {key:?}: with the prefix it is longer than {KEY_BYTES_MAX} bytes");
             return Err(Error::invalid(text));
         }
         Ok(name)

@@ -59,8 +59,7 @@ pub async fn replace(archive: &Inner, name: &str, bytes: Bytes) -> Result<()> {
 
 /// One put; only onto a free name when it has an id.
 async fn put(archive: &Inner, name: &str, bytes: Bytes, put_id: Option<&str>) -> Result<(), Failure> {
-    let mut put =
-        archive.client.put_object().bucket(&archive.settings.bucket).key(name).body(ByteStream::from(bytes));
+    let mut put = archive.client.put_object().bucket(&archive.settings.bucket).key(name).body(ByteStream::from(bytes));
     if let Some(put_id) = put_id {
         put = put.if_none_match("*").metadata(PUT_ID, put_id);
     }
