@@ -296,10 +296,12 @@ impl World {
         }
         for (shard, held) in &me.held {
             let ended = me.ended.contains_key(shard);
+            // Only a job that ended says so.
+            let of_store = self.checkpoints.get(shard).cloned().map(Checkpoint::At);
             let progress = if ended {
                 Some(Checkpoint::shard_end())
             } else {
-                self.checkpoints.get(shard).cloned().map(Checkpoint::At)
+                of_store.filter(|progress| !rules.lease_ends_last || !progress.is_shard_end())
             };
             let wanted = if ended { held.released(progress.as_ref()) } else { held.renewed(progress.as_ref()) };
             // A heartbeat without progress changes nothing but the counter.

@@ -81,7 +81,8 @@ impl<S: Leases, J: ShardJob> Keeper<S, J> {
 
     fn due(&self, slot: &Slot) -> Option<Write> {
         let shard = slot.held.lease.shard.clone();
-        let progress = self.job.progress(&shard);
+        // Only a job that ended says so: the end of one of its readers may come before that of another.
+        let progress = self.job.progress(&shard).filter(|progress| !progress.is_shard_end());
         let token = slot.held.token;
         if let Some(end) = slot.ended {
             let progress = if end == Some(End::ShardEnd) { Some(Checkpoint::shard_end()) } else { progress };

@@ -161,6 +161,7 @@ struct Connector {
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let is_json = request.headers().get("x-amz-target").is_some();
+        let is_kinesis = request.headers().get("x-amz-target").is_some_and(|target| target.starts_with("Kinesis"));
         let Some(fault) = self.faults.draw(&call_of(&request)) else { return self.inner.call(request) };
         let inner = self.inner.clone();
         HttpConnectorFuture::new(async move {
@@ -173,6 +174,8 @@ impl HttpConnector for Connector {
                 Fault::Broken | Fault::BrokenAfter => Ok(refusal(500, "InternalServerError", "InternalError", is_json)),
                 Fault::Throttled if is_json => Ok(refusal(400, "ProvisionedThroughputExceededException", "", is_json)),
                 Fault::Throttled => Ok(refusal(503, "", "SlowDown", is_json)),
+                // Kinesis knows no conflicts; this is the other refusal that it gives for a while.
+                Fault::Conflict if is_kinesis => Ok(refusal(400, "LimitExceededException", "", is_json)),
                 Fault::Conflict if is_json => Ok(refusal(400, "TransactionConflictException", "", is_json)),
                 Fault::Conflict => Ok(refusal(409, "", "ConditionalRequestConflict", is_json)),
                 Fault::Silent => std::future::pending().await,
