@@ -277,6 +277,64 @@ async fn lost_answers_and_failed_jobs_cost_no_shard() {
     until("the other has it", || c.load() >= 1 && b.load() + c.load() == 3).await;
 }
 
+/// A worker that begins with a child, without any lease and with an empty store, applies the parents' events first:
+/// behind the child's they would be taken for seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_child_is_never_applied_before_its_ancestors() {
+    const EVENTS: usize = 60;
+    let kinesis = LocalKinesis::start(1).await;
+    let log = Arc::new(kinesis.log(quick_log(), None).await);
+    let source = SourceName::new("stripe").expect("a name");
+    let provider = Arc::new(Provider::built_in("stripe").expect("built in"));
+    let mut sources = Sources::default();
+    sources.insert(&source, provider.clone());
+    // The three events of a payment in three generations of shards.
+    for part in 0..3 {
+        for n in (0..EVENTS).filter(|n| n % 3 == part) {
+            log.append(vec![record(&provider, &source, &Bytes::from(body(n)))]).await.expect("appended");
+        }
+        if part < 2 {
+            let open = log.lineage().await.expect("shards").into_iter().filter(|shard| !shard.closed);
+            for shard in open.collect::<Vec<_>>() {
+                kinesis.split(&shard.id).await;
+            }
+        }
+    }
+    let shards = log.lineage().await.expect("shards");
+    assert_eq!(shards.len(), 7);
+    let store = Arc::new(MemoryStore::new());
+    let settings = ApplySettings { wait: Duration::from_millis(20), ..ApplySettings::default() };
+    let progress = Arc::new(Progress::default());
+    let job = Arc::new(Applier::new(log.clone(), store.clone(), Arc::new(sources), settings, progress));
+    let (stop, stopped) = watch::channel(false);
+    let open: Vec<_> = shards.iter().filter(|shard| !shard.closed).map(|shard| shard.id.clone()).collect();
+    let running: Vec<_> = open
+        .iter()
+        .map(|shard| {
+            let (job, shard, stopped) = (job.clone(), shard.clone(), stopped.clone());
+            tokio::spawn(async move { job.run(shard, stopped).await })
+        })
+        .collect();
+    let began = Instant::now();
+    for shard in &open {
+        let tip = log.tip(shard).await.expect("a tip");
+        while store.checkpoint(shard).await.expect("a checkpoint") != tip {
+            assert!(began.elapsed() < Duration::from_secs(30), "{shard}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    stop.send(true).expect("they run");
+    for job in running {
+        assert_eq!(job.await.expect("no panic").expect("a good end"), End::Stopped);
+    }
+    let records = store.list(&EntityFilter::default(), None, 1000).await.expect("records");
+    assert_eq!(records.iter().map(|record| record.entries.len()).sum::<usize>(), EVENTS);
+    for shard in shards.iter().filter(|shard| shard.closed) {
+        let at = store.checkpoint(&shard.id).await.expect("a checkpoint");
+        assert_eq!(at, Some(SequenceNumber::shard_end()), "{}", shard.id);
+    }
+}
+
 /// A stream that splits and merges, workers that die and one that is a zombie: every event is applied, and the
 /// state is that of one worker alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
