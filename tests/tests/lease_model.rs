@@ -228,7 +228,7 @@ impl World {
             next.log_steps += 1;
             found.push((format!("log step {}", next.log_steps), next));
         }
-        for w in 0..WORKERS {
+        for (w, name) in NAMES.iter().enumerate() {
             self.lease_steps(w, rules, &mut found);
             self.apply_steps(w, rules, &mut found);
             if rules.archive {
@@ -239,7 +239,7 @@ impl World {
                 next.crashes_left -= 1;
                 // Its next run has another name in the program; here it comes back without memory, which is worse.
                 next.workers[w] = Worker::default();
-                found.push((format!("{} crashes", NAMES[w]), next));
+                found.push((format!("{name} crashes"), next));
             }
         }
         found

@@ -17,7 +17,6 @@ pub struct Both<A, B>(pub Arc<A>, pub Arc<B>);
 impl<A: ShardJob, B: ShardJob> ShardJob for Both<A, B> {
     async fn run(&self, shard: ShardId, mut stop: watch::Receiver<bool>) -> Result<End> {
         let (ours, stopped) = watch::channel(false);
-        let ends = || Error::internal("run a reader of a shard");
         let mut first = tokio::spawn({
             let (job, shard, stopped) = (self.0.clone(), shard.clone(), stopped.clone());
             async move { job.run(shard, stopped).await }
@@ -29,15 +28,15 @@ impl<A: ShardJob, B: ShardJob> ShardJob for Both<A, B> {
         let (mut one, mut other) = (None, None);
         while one.is_none() || other.is_none() {
             tokio::select! {
-                end = &mut first, if one.is_none() => one = Some(end.map_err(|e| ends().because(e)).flatten()),
-                end = &mut second, if other.is_none() => other = Some(end.map_err(|e| ends().because(e)).flatten()),
+                end = &mut first, if one.is_none() => one = Some(joined(end)),
+                end = &mut second, if other.is_none() => other = Some(joined(end)),
                 _ = stop.wait_for(|stop| *stop), if !*ours.borrow() => drop(ours.send_replace(true)),
             }
             if [&one, &other].into_iter().flatten().any(Result::is_err) {
                 ours.send_replace(true);
             }
         }
-        let (one, other) = (one.ok_or_else(ends)??, other.ok_or_else(ends)??);
+        let (one, other) = (one.ok_or_else(broken)??, other.ok_or_else(broken)??);
         Ok(if (one, other) == (End::ShardEnd, End::ShardEnd) { End::ShardEnd } else { End::Stopped })
     }
 
@@ -45,6 +44,14 @@ impl<A: ShardJob, B: ShardJob> ShardJob for Both<A, B> {
         // What one has not done is not done.
         self.0.progress(shard).zip(self.1.progress(shard)).map(|(one, other)| one.min(other))
     }
+}
+
+fn joined(end: std::result::Result<Result<End>, tokio::task::JoinError>) -> Result<End> {
+    end.map_err(|e| broken().because(e))?
+}
+
+fn broken() -> Error {
+    Error::internal("run a reader of a shard")
 }
 
 #[cfg(test)]

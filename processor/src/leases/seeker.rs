@@ -67,7 +67,11 @@ impl<L: Log, S: Leases, J: ShardJob> Seeker<L, S, J> {
         self.looks = self.looks.wrapping_add(1);
         let mut leases = self.leases.all().await?;
         let settled = leases.iter().any(|lease| self.listed_open(lease) && lease.checkpoint.is_shard_end());
-        if self.shards.is_empty() || settled || !holes(&leases).is_empty() || self.looks % LOOKS_PER_LISTING == 0 {
+        if self.shards.is_empty()
+            || settled
+            || !holes(&leases).is_empty()
+            || self.looks.is_multiple_of(LOOKS_PER_LISTING)
+        {
             self.shards = self.log.lineage().await?;
         }
         let new = missing(&self.shards, &leases);
