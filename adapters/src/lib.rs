@@ -2,14 +2,19 @@
 //!
 //! - [`memory`]: the reference, for tests. It serialises as the real ones do and can be told to fail.
 //! - [`embedded`]: one machine, one data directory: an append-only log, SQLite, archive files.
+//! - `aws` (with the feature of that name): Kinesis, DynamoDB, S3, Secrets Manager.
 //! - [`chain`]: certificates that public roots vouch for.
+//! - [`claim`]: any log, with bodies that are too large for its records in an archive.
 //! - [`web`]: pages of other machines, over HTTPS.
 //!
 //! Every implementation passes the same conformance suite. Errors name the file, shard or key and,
 //! where there is one, the fix; their kind says what the caller must do.
 
 pub mod archive_key;
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod chain;
+pub mod claim;
 pub mod clock;
 pub mod embedded;
 pub mod memory;

@@ -15,7 +15,10 @@
 //! | `requestdigest`, `requestindex` | for one of several events of a request: SHA-256 (hex) of the request body and the place in it |
 //! | `unreadable` | why a verified request could not be read; it goes to the quarantine |
 //! | `redriverun` | the run that appended this archived original again; each run is a scope of its own for who must not act twice |
+//!
+//! A body that is too large for the log is kept elsewhere: see [`claim`](mod@claim).
 
+pub mod claim;
 mod text;
 
 use std::fmt;

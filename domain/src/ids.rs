@@ -216,6 +216,17 @@ impl SequenceNumber {
         self.0.parse().ok()
     }
 
+    /// The position behind the last record of a closed shard, as KCL writes it. It is behind every
+    /// number, because letters follow digits.
+    pub const fn shard_end() -> Self {
+        Self(CompactString::const_new("SHARD_END"))
+    }
+
+    /// Whether it is [`shard_end`](Self::shard_end).
+    pub fn is_shard_end(&self) -> bool {
+        self.0 == "SHARD_END"
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

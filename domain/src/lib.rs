@@ -10,6 +10,7 @@ pub mod fact;
 pub mod fold;
 pub mod ids;
 pub mod interpret;
+pub mod lease;
 pub mod money;
 pub mod order;
 pub mod payment;

@@ -51,8 +51,46 @@ pub struct Sequenced<T> {
 pub struct ReadBatch {
     /// Records in the log's order; empty when there was nothing new within the wait.
     pub records: Vec<Sequenced<Bytes>>,
-    /// How many records of this shard follow that the log knows of; 0 means caught up.
+    /// How many records of this shard follow that the log knows of; 0 means caught up. Exact where
+    /// `late` is `None`, else at least so many.
     pub behind: u64,
+    /// How far the last record read is behind the newest one, where the log tells that by time and
+    /// does not count records; zero means caught up.
+    pub late: Option<Duration>,
+    /// The shard is closed and this was its end: no record follows, now or later. Its progress is
+    /// [`SequenceNumber::shard_end`] from here on, and the shards that follow it may be read.
+    pub ended: bool,
+}
+
+/// The hash keys that a shard takes, both included: 0 to 2^128 - 1 over all open shards together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct HashRange {
+    /// First hash key.
+    pub first: u128,
+    /// Last hash key.
+    pub last: u128,
+}
+
+/// A shard and where it came from. A split closes one shard and opens two children of it, a merge
+/// closes two and opens one child of both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardInfo {
+    /// The shard.
+    pub id: ShardId,
+    /// The shards whose records come before its own; empty for a first one. A parent that the log no
+    /// longer lists has nothing left to read.
+    pub parents: Vec<ShardId>,
+    /// Which keys it takes, where the log tells.
+    pub hash_range: Option<HashRange>,
+    /// It takes no more records.
+    pub closed: bool,
+}
+
+impl ShardInfo {
+    /// A first shard, open.
+    pub fn first(id: ShardId) -> Self {
+        Self { id, parents: Vec::new(), hash_range: None, closed: false }
+    }
 }
 
 /// How much one read may give and how long it may wait for the first record.
@@ -68,8 +106,15 @@ pub struct ReadLimit {
 
 /// The ordered log.
 pub trait Log: Send + Sync + 'static {
-    /// The shards, in a stable order.
+    /// The shards, in a stable order; closed ones too while the log keeps records of them. Of a log
+    /// that can split and merge its shards: as [`lineage`](Self::lineage) last found them.
     fn shards(&self) -> Vec<ShardId>;
+
+    /// Asks the log for its shards and where they come from. A log whose shards never change need not
+    /// say more than [`shards`](Self::shards).
+    fn lineage(&self) -> impl Future<Output = Result<Vec<ShardInfo>>> + Send {
+        async move { Ok(self.shards().into_iter().map(ShardInfo::first).collect()) }
+    }
 
     /// Appends records; `Ok` means every one is durable, in the given order per key. The answer
     /// has one place per record. On [`Retry`](crate::error::ErrorKind::Retry) any of them may or
@@ -157,14 +202,19 @@ pub struct StoredPage {
 }
 
 /// Entity records, and with them the processor's progress: the checkpoint of a shard commits
-/// together with what it covers, or after it.
+/// together with what it covers, or after it, never before. Items in the quarantine are there before a record
+/// that counts their event as seen.
 pub trait Entities: Send + Sync + 'static {
     /// Loads records; the answer has one place per key.
     fn load(&self, keys: &[EntityKey]) -> impl Future<Output = Result<Vec<Option<EntityRecord>>>> + Send;
 
     /// Commits a batch and gives its records back. [`Conflict`](crate::error::ErrorKind::Conflict)
-    /// when any record's revision is not the expected one: nothing is written then, load and apply
-    /// again. The checkpoint never moves back.
+    /// when any record's revision is not the expected one: load and apply again. That record is as it was then, and
+    /// so is the checkpoint. Of the other records and parked items a store without transactions over many things
+    /// may have kept some, each of them whole; that is safe, because a record knows by its `through` what it has
+    /// seen. On [`Retry`](crate::error::ErrorKind::Retry) the same holds, and the batch may be there as a whole.
+    /// What cannot be right, two writes of one entity or a revision that is not the next, is
+    /// [`Invalid`](crate::error::ErrorKind::Invalid), and nothing of it is begun. The checkpoint never moves back.
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<Vec<EntityRecord>>> + Send;
 
     /// The processor's progress on a shard.
@@ -174,7 +224,8 @@ pub trait Entities: Send + Sync + 'static {
     /// [`StoredPage::next`] of the page before. A record that is made in the meantime may be missed.
     fn stored(&self, after: Option<&str>, limit: usize) -> impl Future<Output = Result<StoredPage>> + Send;
 
-    /// One page of records in key order, strictly after `after`.
+    /// One page of records in key order, strictly after `after`. A change of the last moment may be missing; what is
+    /// given is as it was read just now.
     fn list(
         &self,
         filter: &EntityFilter,

@@ -2,6 +2,8 @@
 //!
 //! [`main`] is the whole program; the parts are public for tests.
 
+#[cfg(feature = "aws")]
+pub mod aws_secrets;
 pub mod certificates;
 pub mod cli;
 pub mod client;

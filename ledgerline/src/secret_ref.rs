@@ -1,4 +1,5 @@
-//! Where a secret is: `env:NAME`, `file:PATH` (one secret a line) or, discouraged, the settings themselves.
+//! Where a secret is: `env:NAME`, `file:PATH` (one secret a line), `aws-secretsmanager:NAME` (or `NAME#FIELD`, with
+//! the feature `aws`) or, discouraged, the settings themselves.
 //! `{ secret = "env:OLD", until = "2026-12-01T00:00:00Z" }` counts until then: the overlap of a rotation
 //! that ends by itself.
 
@@ -8,6 +9,8 @@ use std::time::SystemTime;
 
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_domain::{Error, Result};
+#[cfg(feature = "aws")]
+use secrecy::ExposeSecret as _;
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -15,6 +18,9 @@ use crate::exit::{Failure, Outcome};
 
 /// Longest secret file, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// How a secret in AWS Secrets Manager is named.
+const SECRETS_MANAGER: &str = "aws-secretsmanager:";
 
 /// Where a secret is, and until when it counts.
 #[derive(Clone, Deserialize)]
@@ -30,6 +36,8 @@ enum Place {
     Env(String),
     /// In a file, one a line.
     File(PathBuf),
+    /// In AWS Secrets Manager: name or ARN, and the field of a JSON object.
+    SecretsManager { name: String, field: Option<String> },
     /// In the settings themselves.
     Literal(SecretString),
 }
@@ -38,7 +46,7 @@ enum Place {
 #[derive(Deserialize)]
 #[serde(
     untagged,
-    expecting = "a secret: \"env:NAME\", \"file:PATH\", or { secret = \"…\", until = \"2026-12-01T00:00:00Z\" }"
+    expecting = "a secret: \"env:NAME\", \"file:PATH\", \"aws-secretsmanager:NAME\", or { secret = \"…\", until = \"2026-12-01T00:00:00Z\" }"
 )]
 enum Written {
     Text(String),
@@ -60,10 +68,16 @@ impl TryFrom<Written> for SecretRef {
             Written::Text(text) => (text, None),
             Written::Ending(Ending { secret, until }) => (secret, Some(UnixNanos::parse_rfc3339(&until)?)),
         };
-        let place = match (text.strip_prefix("env:"), text.strip_prefix("file:")) {
-            (Some(name), _) => Place::Env(name.to_owned()),
-            (_, Some(path)) => Place::File(path.into()),
-            _ => Place::Literal(text.into()),
+        let place = if let Some(name) = text.strip_prefix("env:") {
+            Place::Env(name.to_owned())
+        } else if let Some(path) = text.strip_prefix("file:") {
+            Place::File(path.into())
+        } else if let Some(name) = text.strip_prefix(SECRETS_MANAGER) {
+            let (name, field) =
+                name.split_once('#').map_or((name, None), |(name, field)| (name, Some(field.to_owned())));
+            Place::SecretsManager { name: name.to_owned(), field }
+        } else {
+            Place::Literal(text.into())
         };
         Ok(Self { place, until })
     }
@@ -75,6 +89,8 @@ impl fmt::Display for SecretRef {
         match &self.place {
             Place::Env(name) => write!(f, "env:{name}")?,
             Place::File(path) => write!(f, "file:{}", path.display())?,
+            Place::SecretsManager { name, field: None } => write!(f, "{SECRETS_MANAGER}{name}")?,
+            Place::SecretsManager { name, field: Some(field) } => write!(f, "{SECRETS_MANAGER}{name}#{field}")?,
             Place::Literal(_) => f.write_str("(in the settings file)")?,
         }
         match self.until {
@@ -117,6 +133,7 @@ impl SecretRef {
                 Ok(_) => Err(Failure::usage(format!("read secret env:{name}: the variable is empty"))),
                 Err(_) => Err(Failure::usage(format!("read secret env:{name}: set the variable to the secret"))),
             },
+            Place::SecretsManager { name, field } => from_secrets_manager(name, field.as_deref()),
             Place::File(path) => {
                 let shown = path.display();
                 let refused = |why: String| Failure::usage(format!("read secret file:{shown}: {why}"));
@@ -131,14 +148,38 @@ impl SecretRef {
         }
     }
 
-    /// Changes when the file does, and when the secret ends.
+    /// Changes when the file does, or the secret that AWS keeps, and when the secret ends. May wait for AWS.
     pub fn stamp(&self, now: UnixNanos) -> Option<(SystemTime, u64)> {
         match &self.place {
             _ if self.has_ended(now) => Some((SystemTime::UNIX_EPOCH, u64::MAX)),
             Place::File(path) => stamp(path),
+            #[cfg(feature = "aws")]
+            Place::SecretsManager { name, .. } => {
+                crate::aws_secrets::stamp(name).map(|stamp| (SystemTime::UNIX_EPOCH, stamp))
+            }
             _ => None,
         }
     }
+}
+
+/// One secret a line, of every version that counts.
+#[cfg(feature = "aws")]
+fn from_secrets_manager(name: &str, field: Option<&str>) -> Outcome<Vec<SecretString>> {
+    let versions = crate::aws_secrets::secrets(name, field)?;
+    let secrets: Vec<SecretString> =
+        versions.iter().flat_map(|text| split(text.expose_secret())).map(Into::into).collect();
+    if secrets.is_empty() {
+        return Err(Failure::usage(format!("read secret {SECRETS_MANAGER}{name}: it is empty")));
+    }
+    Ok(secrets)
+}
+
+#[cfg(not(feature = "aws"))]
+fn from_secrets_manager(name: &str, _: Option<&str>) -> Outcome<Vec<SecretString>> {
+    Err(Failure::usage(format!(
+        "read secret {SECRETS_MANAGER}{name}: this program was built without AWS; build it with \
+         `cargo build --release --features aws`, or use env:NAME or file:PATH"
+    )))
 }
 
 /// Changes when the file or the folder does.
@@ -182,6 +223,20 @@ mod tests {
         assert_eq!(ended("2026-12-01T00:00:00Z"), [false, true]);
         assert_eq!(secrets[1].to_string(), "env:OLD until 2026-12-01T00:00:00Z");
         assert_ne!(secrets[1].stamp(at("2026-11-30T00:00:00Z")), secrets[1].stamp(at("2026-12-02T00:00:00Z")));
+    }
+
+    #[test]
+    fn a_secret_may_be_kept_by_aws() {
+        let text = r#"secrets = ["aws-secretsmanager:prod/shop", "aws-secretsmanager:prod/all#shop"]"#;
+        let Table { secrets } = toml::from_str(text).unwrap();
+        assert_eq!(secrets[0].to_string(), "aws-secretsmanager:prod/shop");
+        assert_eq!(secrets[1].to_string(), "aws-secretsmanager:prod/all#shop");
+        assert!(!secrets[0].is_literal());
+        #[cfg(not(feature = "aws"))]
+        {
+            let refused = secrets[0].read().unwrap_err().message;
+            assert!(refused.contains("--features aws"), "{refused}");
+        }
     }
 
     #[test]

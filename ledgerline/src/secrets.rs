@@ -1,7 +1,7 @@
 //! Signing secrets of the sources: the ones in use right now.
 //!
-//! [`SecretRef`] says where a secret is and until when it counts. Files are looked at every two seconds; a
-//! change counts without a restart, and a file that cannot be used leaves the old secrets in force and is
+//! [`SecretRef`] says where a secret is and until when it counts. Files are looked at every two seconds, AWS Secrets
+//! Manager less often; a change counts without a restart, and a file that cannot be used leaves the old secrets in force and is
 //! logged. Secrets that have ended still prove what is archived. No error or log line ever holds a secret.
 
 use std::collections::HashMap;
@@ -207,7 +207,13 @@ impl SourceSecrets {
             let Ok(now) = tokio::task::spawn_blocking(move || watched.stamps()).await else { return };
             for (source, (before, after)) in self.sources.iter().zip(known.iter().zip(&now)) {
                 if before != after {
-                    self.reload(source);
+                    let (all, name) = (self.clone(), source.source.name.clone());
+                    // It may wait for AWS.
+                    let reload =
+                        move || all.sources.iter().filter(|s| s.source.name == name).for_each(|s| all.reload(s));
+                    if tokio::task::spawn_blocking(reload).await.is_err() {
+                        return;
+                    }
                 }
             }
             known = now;

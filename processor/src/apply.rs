@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Entities, Log, ReadLimit, Sequenced};
+use ledgerline_domain::lease::Checkpoint;
+use ledgerline_domain::ports::{Commit, Entities, Log, ReadLimit, Sequenced};
 use ledgerline_domain::provider::Sources;
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::{Error, ErrorKind, Result};
@@ -20,6 +21,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::cache::Cache;
 use crate::fold_batch::{Batch, Counts};
+use crate::leases::{End, ShardJob};
 
 /// Limits of the processor. Plain data.
 #[derive(Clone, Debug)]
@@ -154,25 +156,113 @@ pub async fn run<L: Log, E: Entities>(
     shutdown: watch::Receiver<bool>,
 ) -> Result<()> {
     let mut shards = JoinSet::new();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let turns = Arc::new(Semaphore::new(cores));
+    let applier = Arc::new(Applier::new(log.clone(), entities, sources, settings, progress));
     for shard in log.shards() {
-        let worker = Worker {
-            log: log.clone(),
-            entities: entities.clone(),
-            sources: sources.clone(),
-            cache: Cache::new(settings.cache_records),
-            settings: settings.clone(),
-            progress: progress.clone(),
-            turns: turns.clone(),
-            shard,
-        };
-        shards.spawn(worker.run(shutdown.clone()));
+        let (applier, shutdown) = (applier.clone(), shutdown.clone());
+        shards.spawn(async move { applier.run(shard, shutdown).await });
     }
     while let Some(ended) = shards.join_next().await {
         ended.map_err(|e| Error::internal("run a shard of the processor").because(e))??;
     }
     Ok(())
+}
+
+/// What the shards of one process have in common. With leases it is the [`ShardJob`].
+pub struct Applier<L, E> {
+    log: Arc<L>,
+    entities: Arc<E>,
+    sources: Arc<Sources>,
+    settings: ApplySettings,
+    progress: Arc<Progress>,
+    turns: Arc<Semaphore>,
+}
+
+impl<L: Log, E: Entities> Applier<L, E> {
+    /// Puts the parts together.
+    pub fn new(
+        log: Arc<L>,
+        entities: Arc<E>,
+        sources: Arc<Sources>,
+        settings: ApplySettings,
+        progress: Arc<Progress>,
+    ) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { log, entities, sources, settings, progress, turns: Arc::new(Semaphore::new(cores)) }
+    }
+}
+
+impl<L: Log, E: Entities> ShardJob for Applier<L, E> {
+    /// What is left of the shard's ancestors is applied first, whatever any lease says: a record notes the
+    /// last position that it has, and numbers of a child are above all of its parents', so an event of a
+    /// parent that came behind one of a child would be taken for one that was seen.
+    async fn run(&self, shard: ShardId, mut stop: watch::Receiver<bool>) -> Result<End> {
+        let mut pause = self.settings.backoff.0;
+        let ancestors = loop {
+            match self.unfinished_ancestors(&shard).await {
+                Ok(ancestors) => break ancestors,
+                Err(error) if error.kind() == ErrorKind::Retry => {
+                    tracing::warn!(%shard, %error, "the processor pauses on a shard");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        _ = stop.wait_for(|stop| *stop) => return Ok(End::Stopped),
+                    }
+                    pause = (pause * 2).min(self.settings.backoff.1);
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        for ancestor in ancestors {
+            tracing::info!(%shard, %ancestor, "an ancestor of a shard is applied first");
+            if self.worker(ancestor).run(stop.clone()).await? == End::Stopped {
+                return Ok(End::Stopped);
+            }
+        }
+        self.worker(shard).run(stop).await
+    }
+
+    fn progress(&self, shard: &ShardId) -> Option<Checkpoint> {
+        let shards = self.progress.lock();
+        shards.get(shard).and_then(|progress| progress.checkpoint.clone()).map(Checkpoint::At)
+    }
+}
+
+impl<L: Log, E: Entities> Applier<L, E> {
+    fn worker(&self, shard: ShardId) -> Worker<L, E> {
+        Worker {
+            log: self.log.clone(),
+            entities: self.entities.clone(),
+            sources: self.sources.clone(),
+            cache: Cache::new(self.settings.cache_records),
+            settings: self.settings.clone(),
+            progress: self.progress.clone(),
+            turns: self.turns.clone(),
+            shard,
+        }
+    }
+
+    /// Ancestors of a shard that the log lists and that are not applied to their ends, parents before
+    /// children. One that is at its end has none: its own came before it.
+    async fn unfinished_ancestors(&self, shard: &ShardId) -> Result<Vec<ShardId>> {
+        let shards = self.log.lineage().await?;
+        let parents = |of: &ShardId| {
+            let info = shards.iter().find(|info| info.id == *of);
+            info.map_or(&[][..], |info| &info.parents)
+        };
+        let mut ancestors: Vec<ShardId> = Vec::new();
+        let mut open: Vec<&ShardId> = parents(shard).iter().collect();
+        while let Some(ancestor) = open.pop() {
+            let listed = shards.iter().any(|info| info.id == *ancestor);
+            let ended = |at: Option<SequenceNumber>| at.is_some_and(|at| at.is_shard_end());
+            if listed && !ended(self.entities.checkpoint(ancestor).await?) {
+                // Found on two ways, it belongs before both.
+                ancestors.retain(|known| known != ancestor);
+                ancestors.push(ancestor.clone());
+                open.extend(parents(ancestor));
+            }
+        }
+        ancestors.reverse();
+        Ok(ancestors)
+    }
 }
 
 struct Worker<L, E> {
@@ -189,7 +279,7 @@ struct Worker<L, E> {
 }
 
 impl<L: Log, E: Entities> Worker<L, E> {
-    async fn run(mut self, mut shutdown: watch::Receiver<bool>) -> Result<()> {
+    async fn run(mut self, mut shutdown: watch::Receiver<bool>) -> Result<End> {
         let mut pause = self.settings.backoff.0;
         let mut after = None;
         let mut started = false;
@@ -210,7 +300,7 @@ impl<L: Log, E: Entities> Worker<L, E> {
                 let turn = if behind > 0 { Some(next_turn(&turns).await?) } else { None };
                 let read = tokio::select! {
                     read = self.log.read(&self.shard, after.as_ref(), limit) => read?,
-                    _ = shutdown.changed() => return Ok(()),
+                    _ = shutdown.changed() => return Ok(None),
                 };
                 behind = read.behind;
                 let counts = if read.records.is_empty() {
@@ -225,11 +315,16 @@ impl<L: Log, E: Entities> Worker<L, E> {
                     after = checkpoint;
                     counts
                 };
+                if read.ended {
+                    after = Some(SequenceNumber::shard_end());
+                    self.end().await?;
+                }
                 self.progress.note(&self.shard, after.clone(), read.behind, counts);
-                Ok::<(), Error>(())
+                Ok::<Option<End>, Error>(read.ended.then_some(End::ShardEnd))
             };
             match step.await {
-                Ok(()) => pause = self.settings.backoff.0,
+                Ok(Some(end)) => return Ok(end),
+                Ok(None) => pause = self.settings.backoff.0,
                 Err(error) if matches!(error.kind(), ErrorKind::Retry | ErrorKind::Conflict) => {
                     tracing::warn!(shard = %self.shard, %error, "the processor pauses on a shard");
                     // What the commit did is unknown: read the checkpoint and the records anew.
@@ -246,7 +341,14 @@ impl<L: Log, E: Entities> Worker<L, E> {
                 }
             }
         }
-        Ok(())
+        Ok(End::Stopped)
+    }
+
+    /// Commits that the shard is at its end.
+    async fn end(&self) -> Result<()> {
+        let checkpoint = SequenceNumber::shard_end();
+        let commit = Commit { shard: self.shard.clone(), checkpoint, writes: Vec::new(), parked: Vec::new() };
+        self.entities.commit(commit).await.map(drop)
     }
 
     /// Folds and commits one batch; the turn ends before the commit.

@@ -24,7 +24,11 @@ fn edges() -> BTreeMap<String, BTreeSet<String>> {
         .iter()
         .map(|package| {
             let dependencies = package["dependencies"].as_array().expect("dependencies").iter();
-            let normal = dependencies.filter(|d| d["kind"].is_null()).map(|d| text(&d["name"])).collect();
+            // What only a feature brings is not in the build of somebody who names none.
+            let normal = dependencies
+                .filter(|d| d["kind"].is_null() && d["optional"] != true)
+                .map(|d| text(&d["name"]))
+                .collect();
             (text(&package["name"]), normal)
         })
         .collect()

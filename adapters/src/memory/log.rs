@@ -96,7 +96,7 @@ impl MemoryLog {
         let records: Vec<_> =
             shard.records.iter().skip(skip).take(limit.records_max.max(1)).take_while(fits).cloned().collect();
         let behind = (shard.records.len() - skip - records.len()) as u64;
-        Ok((!records.is_empty()).then_some(ReadBatch { records, behind }))
+        Ok((!records.is_empty()).then_some(ReadBatch { records, behind, ..ReadBatch::default() }))
     }
 }
 

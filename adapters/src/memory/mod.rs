@@ -5,11 +5,13 @@
 
 mod archive;
 mod faults;
+mod leases;
 mod log;
 mod store;
 
 pub use archive::MemoryArchive;
 pub use faults::Faults;
+pub use leases::MemoryLeases;
 pub use log::MemoryLog;
 pub use store::MemoryStore;
 

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use memchr::memmem;
 
+use super::claim::CLAIM_VERSION;
 use super::{ENVELOPE_VERSION, Envelope, Identified, RequestPart, is_json_text};
 use crate::error::{Error, Result};
 use crate::ids::EntityKey;
@@ -19,10 +20,10 @@ use crate::order::{OrderClass, OrderKey};
 use crate::time::UnixNanos;
 
 /// How every envelope begins.
-const BEGINNING: &[u8] = b"{\"specversion\":\"1.0\"";
+pub(super) const BEGINNING: &[u8] = b"{\"specversion\":\"1.0\"";
 /// What stands before the body.
-const DATA: &[u8] = b",\"data\":";
-static DATA_FINDER: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(DATA));
+pub(super) const DATA: &[u8] = b",\"data\":";
+pub(super) static DATA_FINDER: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(DATA));
 
 impl Envelope {
     /// The CloudEvents JSON text.
@@ -88,6 +89,12 @@ impl Envelope {
             .ledgerlineversion
             .and_then(|version| version.raw.parse().ok())
             .ok_or_else(|| Error::data("read an envelope: no version"))?;
+        if version == CLAIM_VERSION && wire.data.is_none() && wire.data_base64.is_none() {
+            return Err(Error::data(
+                "read an envelope whose body is kept apart from the log: read the log through the claim check, which \
+                 fetches it",
+            ));
+        }
         if version > ENVELOPE_VERSION {
             return Err(Error::data(format!(
                 "read an envelope of version {version}: this program knows versions up to {ENVELOPE_VERSION}; use a newer one"

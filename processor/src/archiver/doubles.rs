@@ -110,7 +110,7 @@ impl Log for TestLog {
         let behind = (found.len() - given) as u64;
         found.truncate(given);
         tokio::task::yield_now().await;
-        Ok(ReadBatch { records: found, behind })
+        Ok(ReadBatch { records: found, behind, ..ReadBatch::default() })
     }
 
     async fn tip(&self, shard: &ShardId) -> Result<Option<SequenceNumber>> {

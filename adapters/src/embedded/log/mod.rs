@@ -260,7 +260,7 @@ impl Log for EmbeddedLog {
                 }
             };
             let behind = known.saturating_sub(found.ordinal);
-            return Ok(ReadBatch { records: found.into_records(), behind });
+            return Ok(ReadBatch { records: found.into_records(), behind, ..ReadBatch::default() });
         }
     }
 

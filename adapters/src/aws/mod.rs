@@ -1,0 +1,18 @@
+//! Everything on AWS: the log on Kinesis, leases, entity records and progress in DynamoDB, the archive in S3,
+//! secrets in Secrets Manager.
+//!
+//! Every client comes from one [`AwsConfig`](config::AwsConfig). The SDK repeats nothing by itself: each adapter
+//! knows which of its calls may be repeated as they are and which may have been done although no answer came.
+
+pub mod config;
+pub mod dynamo;
+mod failure;
+pub mod kinesis;
+pub mod leases;
+mod parallel;
+mod retry;
+pub mod s3;
+pub mod secrets;
+
+pub use config::{AwsConfig, AwsOptions, Endpoints, Timeouts};
+pub use retry::RetrySettings;

@@ -1,0 +1,155 @@
+//! Kinesis in this process, with one stream.
+
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use ferrokinesis::store::StoreOptions;
+use http_body_util::BodyExt as _;
+use ledgerline_adapters::aws::config::https_client;
+use ledgerline_adapters::aws::kinesis::{KinesisLog, KinesisSettings};
+use ledgerline_adapters::aws::{AwsConfig, Endpoints};
+use ledgerline_domain::ids::ShardId;
+
+use super::{Faults, reach, serve};
+
+/// Name of the stream.
+const STREAM: &str = "events";
+
+/// A Kinesis with a stream of its own.
+pub struct LocalKinesis {
+    endpoints: Endpoints,
+    aws: AwsConfig,
+}
+
+/// Limits for a service on this machine: quick to ask again, and as many reads as there may be.
+pub fn quick_log() -> KinesisSettings {
+    KinesisSettings {
+        // The stand-in takes 2 MB of text at once, which is 1.5 MB of data.
+        request_bytes_max: 1 << 20,
+        record_bytes_max: 1 << 19,
+        backoff: (Duration::from_millis(1), Duration::from_millis(20)),
+        reads_per_second: 1000,
+        idle_poll: Duration::from_millis(5),
+        ..KinesisSettings::new(STREAM)
+    }
+}
+
+impl LocalKinesis {
+    /// Starts one with `shards` open shards.
+    pub async fn start(shards: i32) -> Self {
+        Self::start_with(shards, StoreOptions::default()).await
+    }
+
+    /// The same with the limits of the service: 1 000 records and 1 MiB per shard and second.
+    pub async fn start_with_limits(shards: i32) -> Self {
+        Self::start_with(shards, StoreOptions { enforce_limits: true, ..StoreOptions::default() }).await
+    }
+
+    /// The same, with iterators that live for a second.
+    pub async fn start_forgetful(shards: i32) -> Self {
+        Self::start_with(shards, StoreOptions { iterator_ttl_seconds: 1, ..StoreOptions::default() }).await
+    }
+
+    async fn start_with(shards: i32, options: StoreOptions) -> Self {
+        let options =
+            StoreOptions { create_stream_ms: 1, delete_stream_ms: 1, update_stream_ms: 1, shard_limit: 100, ..options };
+        let address = serve(|listener| async move {
+            let (app, _store) = ferrokinesis::create_app(options);
+            let _ = ferrokinesis::serve_plain_http(listener, app, std::future::pending()).await;
+        });
+        let endpoints = Endpoints { kinesis: Some(address.await), ..Endpoints::default() };
+        let aws = reach(endpoints.clone(), None).await;
+        aws.kinesis().create_stream().stream_name(STREAM).shard_count(shards).send().await.expect("a stream");
+        let local = Self { endpoints, aws };
+        local.until_active().await;
+        local
+    }
+
+    /// Its address.
+    pub fn endpoints(&self) -> Endpoints {
+        self.endpoints.clone()
+    }
+
+    /// The log.
+    pub async fn log(&self, settings: KinesisSettings, faults: Option<&Faults>) -> KinesisLog {
+        let aws = reach(self.endpoints(), faults).await;
+        KinesisLog::open(aws.kinesis().config(), settings).await.unwrap_or_else(|e| panic!("failed to {e}"))
+    }
+
+    /// A client without faults.
+    pub fn client(&self) -> aws_sdk_kinesis::Client {
+        self.aws.kinesis()
+    }
+
+    /// Splits an open shard in the middle of its hash keys.
+    pub async fn split(&self, shard: &ShardId) {
+        let found = self.client().list_shards().stream_name(STREAM).send().await.expect("shards");
+        let found = found.shards().iter().find(|s| s.shard_id() == shard.as_str()).expect("the shard").clone();
+        let range = found.hash_key_range().expect("a range");
+        let key = |text: &str| text.parse::<u128>().expect("a hash key");
+        let (first, last) = (key(range.starting_hash_key()), key(range.ending_hash_key()));
+        let call = self.client().split_shard().stream_name(STREAM).shard_to_split(shard.as_str());
+        let call = call.new_starting_hash_key((first + (last - first) / 2 + 1).to_string());
+        call.send().await.expect("a split");
+        self.until_active().await;
+    }
+
+    /// Merges two open shards that lie side by side.
+    pub async fn merge(&self, first: &ShardId, second: &ShardId) {
+        let call = self.client().merge_shards().stream_name(STREAM).shard_to_merge(first.as_str());
+        call.adjacent_shard_to_merge(second.as_str()).send().await.expect("a merge");
+        self.until_active().await;
+    }
+
+    async fn until_active(&self) {
+        loop {
+            let found = self.client().describe_stream_summary().stream_name(STREAM).send().await.expect("a stream");
+            let status = found.stream_description_summary().map(|s| s.stream_status().as_str().to_owned());
+            if status.as_deref() == Some("ACTIVE") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+/// A client to which every stream says that it ignores partition keys.
+pub fn switched_to_auto() -> SharedHttpClient {
+    SharedHttpClient::new(Switched(https_client()))
+}
+
+#[derive(Debug)]
+struct Switched(SharedHttpClient);
+
+impl HttpClient for Switched {
+    fn http_connector(&self, settings: &HttpConnectorSettings, parts: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(SwitchedConnector(self.0.http_connector(settings, parts)))
+    }
+}
+
+#[derive(Clone, Debug)]
+struct SwitchedConnector(SharedHttpConnector);
+
+impl HttpConnector for SwitchedConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let summary = request.headers().get("x-amz-target").is_some_and(|t| t.ends_with("DescribeStreamSummary"));
+        let inner = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let mut answer = inner.call(request).await?;
+            if summary {
+                let body = answer.take_body().collect().await.expect("a body").to_bytes();
+                let text = String::from_utf8(body.to_vec()).expect("text");
+                let text =
+                    text.replacen("\"StreamStatus\"", "\"RecordDistributionStrategy\":\"AUTO\",\"StreamStatus\"", 1);
+                answer.headers_mut().remove("content-length");
+                *answer.body_mut() = SdkBody::from(text);
+            }
+            Ok(answer)
+        })
+    }
+}
