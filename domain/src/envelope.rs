@@ -14,6 +14,7 @@
 //! | `signatureheaders` | the headers the scheme read, `name: value` lines |
 //! | `requestdigest`, `requestindex` | for one of several events of a request: SHA-256 (hex) of the request body and the place in it |
 //! | `unreadable` | why a verified request could not be read; it goes to the quarantine |
+//! | `redriverun` | the run that appended this archived original again; each run is a scope of its own for who must not act twice |
 
 mod text;
 
@@ -82,6 +83,8 @@ pub struct Envelope {
     pub key_id: CompactString,
     /// The headers that the scheme read: `name: value` lines, names in lower case.
     pub signature_headers: String,
+    /// The run that appended it to the log again, if one did.
+    pub redrive_run: Option<CompactString>,
 }
 
 impl Envelope {
@@ -104,6 +107,7 @@ impl Envelope {
             content_type: content_type.into(),
             key_id: verified.key_id.clone(),
             signature_headers,
+            redrive_run: None,
         }
     }
 
@@ -112,6 +116,12 @@ impl Envelope {
     #[must_use]
     pub fn identified_again(&self, event: Identified) -> Self {
         Self { event, ..self.clone() }
+    }
+
+    /// The same event, evidence and times included, appended to the log again by a run.
+    #[must_use]
+    pub fn redriven(self, run: &str) -> Self {
+        Self { redrive_run: Some(run.into()), ..self }
     }
 
     /// Whether it is the answer to a thin notification, fetched by this program.
@@ -126,8 +136,9 @@ impl Envelope {
         content_type: CompactString,
         key_id: CompactString,
         signature_headers: String,
+        redrive_run: Option<CompactString>,
     ) -> Self {
-        Self { event, received_at, content_type, key_id, signature_headers }
+        Self { event, received_at, content_type, key_id, signature_headers, redrive_run }
     }
 
     /// The source's name.

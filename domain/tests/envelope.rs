@@ -39,6 +39,10 @@ fn round_trip(body: &[u8], content_type: &str) -> Envelope {
     let again = Envelope::decode(&text).unwrap();
     assert_eq!(again, envelope);
     assert_eq!(again.event.body.as_ref(), body);
+    let redriven = again.clone().redriven("2026-11-24T12-00-00Z-redrive-3f2a");
+    let text = Bytes::from(redriven.encode());
+    assert_eq!(Envelope::decode(&text).unwrap(), redriven);
+    assert_eq!(Envelope::decode_without_evidence(&text).unwrap().event, again.event);
     let stripe = Provider::built_in("stripe").unwrap();
     let secrets = SecretSet::new(stripe.scheme(), [SECRET.to_owned().into()]).unwrap();
     assert!(reverify(stripe.scheme(), &secrets, &again).is_some_and(|verdict| verdict.is_ok()));

@@ -1,6 +1,6 @@
 //! The door: sources, limits and ports put together, checked once at start.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -123,6 +123,13 @@ impl<L: Log, S: Secrets, C: Clock> Door<L, S, C> {
 impl<L, S, C> Door<L, S, C> {
     pub(crate) fn source(&self, name: &str) -> Option<&OpenSource> {
         self.sources.get(name)
+    }
+
+    /// How many requests of each source were refused since the start, by cause; a source without any is
+    /// not named.
+    pub fn refused(&self) -> BTreeMap<String, BTreeMap<&'static str, u64>> {
+        let of = |(name, source): (&String, &OpenSource)| (name.clone(), source.meters.refused().collect());
+        self.sources.iter().map(of).filter(|(_, causes): &(_, BTreeMap<_, _>)| !causes.is_empty()).collect()
     }
 
     /// Reports a failed append, where it is handled: here. A log that is full or away says so once a

@@ -9,6 +9,7 @@
 //! | `ledgerline_ingest_request_seconds` | from a request's head to its answer, seconds |
 //! | `ledgerline_ingest_in_flight` | requests inside, as of the last scrape |
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use ledgerline_domain::signature::Cause;
@@ -71,6 +72,8 @@ impl Outcome {
 pub(crate) struct SourceMeters {
     requests: [Counter; Outcome::ALL.len()],
     rejected: [Counter; Cause::ALL.len()],
+    /// The same numbers, for whoever writes them down: a metric cannot be read back.
+    refused: [AtomicU64; Cause::ALL.len()],
     pub(crate) events: Counter,
 }
 
@@ -84,13 +87,27 @@ impl SourceMeters {
             rejected: Cause::ALL.map(|cause| {
                 counter!("ledgerline_ingest_rejected_total", "source" => source.clone(), "cause" => cause.as_str())
             }),
+            refused: Default::default(),
             events: counter!("ledgerline_ingest_events_total", "source" => source),
         }
+    }
+
+    /// How many requests were refused since the start, by cause. What waits for a key is not refused.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counted = self.refused.iter().map(|count| count.load(Ordering::Relaxed));
+        Cause::ALL
+            .into_iter()
+            .zip(counted)
+            .filter(|(cause, count)| *cause != Cause::KeyComing && *count > 0)
+            .map(|(cause, count)| (cause.as_str(), count))
     }
 
     pub(crate) fn rejected(&self, cause: Cause) {
         if let Some(counter) = self.rejected.get(cause.index()) {
             counter.increment(1);
+        }
+        if let Some(count) = self.refused.get(cause.index()) {
+            count.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The command line as data. What each command does is in [`crate::commands`].
 
+mod archive;
 mod provider;
 mod replay;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use archive::{ArchiveCommand, CompactArgs};
 pub use provider::ProviderCommand;
 pub use replay::{
     AdjustmentsArgs, AdjustmentsFormat, CloseArgs, ConsentArgs, ExportArgs, ExportFormat, RebuildArgs, RedriveArgs,
@@ -71,6 +73,9 @@ pub enum Command {
     /// Fold the archive again: prove the state, rebuild or repair it, see it as of a time
     #[command(subcommand)]
     Replay(ReplayCommand),
+    /// The archive itself: is it whole, its manifests, larger objects for queries
+    #[command(subcommand)]
+    Archive(ArchiveCommand),
     /// Check settings, providers and secrets before a start
     Check(CheckArgs),
     /// Start, check and try a provider file

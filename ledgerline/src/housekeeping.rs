@@ -11,6 +11,7 @@ use ledgerline_domain::ports::{Entities as _, Log as _};
 use ledgerline_processor::archiver::{ArchiverProgress, Positions};
 use ledgerline_processor::hydrator::progress_key;
 
+use crate::generations::folded_by_all;
 use crate::requests::{Owner, answer_all};
 
 /// How often requests of the command line are looked for.
@@ -18,7 +19,7 @@ pub const REQUESTS_LOOK: Duration = Duration::from_secs(1);
 /// How often the log is allowed to forget.
 pub const RELEASE_LOOK: Duration = Duration::from_secs(10);
 
-/// Lets the log forget, for ever, what is archived and durably folded, and done by the hydrator for the
+/// Lets the log forget, for ever, what is archived and durably folded into every generation, and done by the hydrator for the
 /// sources in `hydrated`; errors are logged and looked at again.
 pub async fn release_log(data: Arc<Embedded>, archived: Arc<ArchiverProgress>, hydrated: Vec<SourceName>) {
     let mut released = Positions::new();
@@ -36,11 +37,14 @@ async fn release_once(
     hydrated: &[SourceName],
     released: &mut Positions,
 ) -> Result<()> {
+    // After the archived positions, which are older: a generation that begins to be built in between finds
+    // everything up to them in the archive.
+    let generations = data.control.generations().await?;
     for (shard, archived) in archived {
         if released.get(shard) == Some(archived) {
             continue;
         }
-        let Some(folded) = data.store.durable_checkpoint(shard).await? else { continue };
+        let Some(folded) = folded_by_all(data, &generations, shard).await? else { continue };
         let Some(hydrated) = hydrated_through(data, shard, hydrated, archived).await? else { continue };
         let through = folded.min(archived.clone()).min(hydrated);
         if released.get(shard).is_none_or(|before| *before < through) {

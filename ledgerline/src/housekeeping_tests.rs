@@ -70,3 +70,50 @@ async fn the_log_forgets_only_what_is_archived_and_folded() {
     assert!(data.log.stats().segments <= 2, "{} segments", data.log.stats().segments);
     assert_eq!(released, archived);
 }
+
+#[tokio::test]
+async fn the_log_keeps_what_any_generation_still_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = LogOptions { segment_bytes: 64 * 1024, ..LogOptions::default() };
+    let data = Embedded::open(folder.path(), EmbeddedOptions { shards: Some(1), log }).await.unwrap();
+    let mut last = None;
+    for n in 0..60 {
+        last = data.log.append(vec![record(n)]).await.unwrap().pop();
+    }
+    let Some(last) = last else { panic!("nothing was appended") };
+    let (shard, tip) = (last.shard, last.sequence);
+    let archived: Positions = [(shard.clone(), tip.clone())].into();
+    let commit = |checkpoint: &SequenceNumber| Commit {
+        shard: shard.clone(),
+        checkpoint: checkpoint.clone(),
+        writes: Vec::new(),
+        parked: Vec::new(),
+    };
+    data.store.commit(commit(&tip)).await.unwrap();
+    let released = async || {
+        let mut released = Positions::new();
+        release_once(&data, &archived, &[], &mut released).await.unwrap();
+        released.remove(&shard)
+    };
+    let (three, five) = (SequenceNumber::from_u64(3), SequenceNumber::from_u64(5));
+
+    // One that is being built and has not said what it finds in the archive holds everything.
+    let now = SystemClock.now();
+    let number = data.control.begin_generation(None, 1, Default::default(), now).await.unwrap();
+    assert_eq!(released().await, None);
+    // Then it holds what follows that.
+    data.control.claim(number, [(shard.clone(), three.clone())].into()).await.unwrap();
+    assert_eq!(released().await, Some(three.clone()));
+    // Complete, it holds what it has not folded.
+    data.control.part_done(number, 1).await.unwrap();
+    let beside = ledgerline_adapters::embedded::EmbeddedReader::open(folder.path()).await.unwrap();
+    beside.building(number).await.unwrap().commit(commit(&five)).await.unwrap();
+    data.control.ready(number).await.unwrap();
+    assert_eq!(released().await, Some(five.clone()));
+    // The live one goes on where it is, also when it is not live any more.
+    data.make_live(number).await.unwrap();
+    assert_eq!(released().await, Some(five));
+    data.generation(number).await.unwrap().commit(commit(&tip)).await.unwrap();
+    data.retire(1).await.unwrap();
+    assert_eq!(released().await, Some(tip));
+}

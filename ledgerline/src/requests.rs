@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ledgerline_adapters::embedded::{Control, Embedded};
+use ledgerline_domain::ports::Clock as _;
 use ledgerline_domain::{ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::generations::{self, Order, Processors};
+use crate::redrives::Redrives;
 use crate::release::release;
 use crate::settings::Loaded;
 use crate::wiring::{Machine, SystemClock};
@@ -29,6 +32,28 @@ pub enum Request {
         /// The item.
         item: String,
     },
+    /// Make a generation the live one, once it has caught up.
+    Promote {
+        /// Its number.
+        generation: u32,
+        /// How long it may take to catch up.
+        wait_seconds: u64,
+    },
+    /// Delete a generation that is not live.
+    Retire {
+        /// Its number.
+        generation: u32,
+    },
+    /// Begin to append archived originals to the log again; the run's object says which, and how far it is.
+    Redrive {
+        /// The run.
+        run: String,
+    },
+    /// Stop that, with what is done written down.
+    StopRedrive {
+        /// The run.
+        run: String,
+    },
 }
 
 impl Request {
@@ -36,6 +61,10 @@ impl Request {
     fn in_words(&self) -> String {
         match self {
             Self::Release { item } => format!("release {item}"),
+            Self::Promote { generation, .. } => format!("promote generation {generation}"),
+            Self::Retire { generation } => format!("retire generation {generation}"),
+            Self::Redrive { run } => format!("begin the run {run}"),
+            Self::StopRedrive { run } => format!("stop the run {run}"),
         }
     }
 }
@@ -78,6 +107,10 @@ pub struct Owner {
     pub data: Arc<Embedded>,
     /// The settings.
     pub loaded: Loaded,
+    /// The processors of this process.
+    pub processors: Processors,
+    /// The redrives of this process.
+    pub redrives: Redrives,
 }
 
 /// Does what was asked.
@@ -85,9 +118,23 @@ pub async fn carry_out(owner: &Owner, request: &Request) -> Outcome<Value> {
     let data = &owner.data;
     match request {
         Request::Release { item } => {
-            let done = release(item, &*data.store, &*data.log, &SystemClock, &owner.loaded.sources).await?;
+            // Read as the live generation reads, which may have been promoted since the start.
+            let (live, store) = data.store.pinned();
+            let sources = generations::as_generation(&owner.loaded, &data.control, live).await?.sources;
+            let done = release(item, &*store, &*data.log, &SystemClock, &sources).await?;
+            // In every generation, or it could be released once more after a change of the live one.
+            let mark = vec![(item.clone(), SystemClock.now())];
+            for other in data.control.generations().await?.iter().filter(|g| g.status.is_complete()) {
+                data.generation(other.number).await?.mark_all_released(mark.clone()).await?;
+            }
             serde_json::to_value(done).map_err(|e| Failure::failed(format!("write the answer: {e}")))
         }
+        Request::Promote { generation, wait_seconds } => {
+            owner.processors.order(Order::Promote(*generation, Duration::from_secs(*wait_seconds))).await
+        }
+        Request::Retire { generation } => owner.processors.order(Order::Retire(*generation)).await,
+        Request::Redrive { run } => Ok(Value::Bool(owner.redrives.begin(&owner.data, run))),
+        Request::StopRedrive { run } => Ok(Value::Bool(owner.redrives.stop(run))),
     }
 }
 
@@ -110,13 +157,35 @@ pub async fn answer_all(owner: &Owner) -> Result<()> {
     Ok(())
 }
 
+/// Does it in this process, with processors of its own as long as it takes.
+async fn alone(data: Arc<Embedded>, loaded: &Loaded, request: &Request) -> Outcome<Value> {
+    let owner = Owner {
+        data: data.clone(),
+        loaded: loaded.clone(),
+        processors: Processors::default(),
+        redrives: Redrives::default(),
+    };
+    let mut processors = None;
+    if matches!(request, Request::Promote { .. } | Request::Retire { .. }) {
+        processors = Some(owner.processors.start(data, Arc::default()));
+        while !owner.processors.are_at_work() && processors.as_ref().is_some_and(|task| !task.has_ended()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    let done = carry_out(&owner, request).await;
+    let ended = match processors {
+        Some(task) => task.stop().await,
+        None => Ok(()),
+    };
+    done.and_then(|done| ended.map(|()| done))
+}
+
 /// The command line's side: does it here when nobody else holds the data, else has the server do it and
 /// waits. Code 6 when no answer came within `wait`; the request is taken back then.
 pub async fn ask(loaded: &Loaded, control: &Control, request: &Request, wait: Duration) -> Outcome<Value> {
     let held = match Machine::open_without_secrets(loaded).await {
         Ok(data) => {
-            let owner = Owner { data: Arc::new(data), loaded: loaded.clone() };
-            return carry_out(&owner, request).await;
+            return alone(Arc::new(data), loaded, request).await;
         }
         // Somebody has the lock; whatever else is wrong would be wrong there too.
         Err(held) if held.exit == Exit::Usage => held,

@@ -110,6 +110,8 @@ pub struct Limits {
     pub drain_seconds_max: u64,
     /// Oldest record that waits for its archive segment to fill.
     pub segment_age_seconds_max: u64,
+    /// Most memory for the entity records of a replay, in MiB; the rest goes to temporary files.
+    pub replay_memory_mib_max: u64,
 }
 
 impl Default for Limits {
@@ -121,6 +123,7 @@ impl Default for Limits {
             append_seconds_max: 10,
             drain_seconds_max: 20,
             segment_age_seconds_max: 60,
+            replay_memory_mib_max: 256,
         }
     }
 }
@@ -192,6 +195,7 @@ impl Loaded {
             ("limits.append_seconds_max", limits.append_seconds_max, 600),
             ("limits.drain_seconds_max", limits.drain_seconds_max, 600),
             ("limits.segment_age_seconds_max", limits.segment_age_seconds_max, 3_600),
+            ("limits.replay_memory_mib_max", limits.replay_memory_mib_max, 1024 * 1024),
             ("limits.requests_in_flight_max", limits.requests_in_flight_max as u64, 1_000_000),
         ] {
             if !(1..=most).contains(&value) {

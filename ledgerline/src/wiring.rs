@@ -3,10 +3,11 @@
 //! A [`Machine`] is a data directory in use with everything that works on it; each role is a
 //! [`Task`] that can be stopped (it finishes what it has in hand) or killed (as a crash would).
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions, EmbeddedReader, LocalArchive};
@@ -16,11 +17,11 @@ use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
 use ledgerline_domain::ports::{Entities, Log as _, Web};
 use ledgerline_ingest::{Door, Hooks, RateLimit, Source};
-use ledgerline_processor::apply::{self, ApplySettings, Progress};
+use ledgerline_processor::apply::Progress;
 use ledgerline_processor::archiver::{self, ArchiverProgress, ArchiverSettings, STREAM_DEFAULT};
 use ledgerline_processor::hydrator::{self, HydratedSource, HydratorProgress, HydratorSettings, Parts};
 use ledgerline_replay::chain::OnProgress;
-use ledgerline_replay::rebuild::{Input, Recheck};
+use ledgerline_replay::rebuild::{Input, Limits, Only, Recheck};
 use ledgerline_replay::report::Report;
 use ledgerline_replay::verify;
 use tokio::net::TcpListener;
@@ -28,10 +29,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::exit::{Failure, Outcome};
+use crate::generations::{self, Processors};
+use crate::redrives::Redrives;
 use crate::requests::Owner;
 use crate::secrets::SourceSecrets;
-use crate::settings::Loaded;
-use crate::{housekeeping, telemetry};
+use crate::settings::{Loaded, Settings};
+use crate::{daybook, housekeeping, telemetry};
 
 pub use ledgerline_adapters::embedded::SHARDS_MAX;
 pub use ledgerline_adapters::{HttpsWeb, SystemClock};
@@ -41,6 +44,9 @@ pub use ledgerline_processor::archiver::STREAM_DEFAULT as STREAM;
 pub async fn reader(data: &Path) -> Outcome<EmbeddedReader> {
     Ok(EmbeddedReader::open(data).await?)
 }
+
+/// Says how many requests of each source were refused since the start, by cause.
+pub(crate) type Refused = Box<dyn Fn() -> BTreeMap<String, BTreeMap<&'static str, u64>> + Send + Sync>;
 
 /// A data directory in use by this process, and what is needed to work on it.
 pub struct Machine {
@@ -52,6 +58,10 @@ pub struct Machine {
     pub archived: Arc<ArchiverProgress>,
     /// What the hydrator did so far.
     pub hydrated: Arc<HydratorProgress>,
+    /// The way to the processors.
+    pub processors: Processors,
+    /// What the door refused so far, once there is one.
+    pub(crate) refused: Arc<OnceLock<Refused>>,
     loaded: Loaded,
     secrets: Arc<SourceSecrets>,
 }
@@ -61,7 +71,32 @@ impl Machine {
     pub async fn open(loaded: Loaded) -> Outcome<Self> {
         let secrets = Arc::new(SourceSecrets::read(&loaded)?);
         let data = Arc::new(Self::open_without_secrets(&loaded).await?);
-        Ok(Self { data, progress: Arc::default(), archived: Arc::default(), hydrated: Arc::default(), loaded, secrets })
+        let taken = generations::take_settings(&data.control, &loaded.sources).await?;
+        for source in taken.changed {
+            tracing::warn!(
+                source,
+                "the provider file is not the one that the state was folded with: events that are folded already \
+                 keep their reading; `ledgerline replay repair --reinterpret` or `replay rebuild` gives them the new one"
+            );
+        }
+        for (source, generation) in taken.kept {
+            tracing::warn!(
+                source,
+                generation,
+                "the provider file of the settings is the one of another generation: the live one keeps its own; \
+                 `ledgerline replay promote --generation` changes over"
+            );
+        }
+        Ok(Self {
+            data,
+            progress: Arc::default(),
+            archived: Arc::default(),
+            hydrated: Arc::default(),
+            processors: Processors::default(),
+            refused: Arc::default(),
+            loaded,
+            secrets,
+        })
     }
 
     /// Opens the data directory for work that needs no secrets.
@@ -101,14 +136,15 @@ impl Machine {
         };
         let (log, secrets) = (self.data.log.clone(), self.secrets.clone());
         let door = Arc::new(Door::new(settings, sources, log, secrets, Arc::new(SystemClock), hooks)?);
+        let counting = door.clone();
+        // A second door of one machine would be a second process; the first one counts.
+        let _ = self.refused.set(Box::new(move || counting.refused()));
         Ok(Task::spawn("ingest", |stop| ledgerline_ingest::run(listener, door, wait_for(stop))))
     }
 
-    /// Folds the log into the store.
+    /// Folds the log into every complete generation, and takes orders about them.
     pub fn processor(&self) -> Task {
-        let (log, store) = (self.data.log.clone(), self.data.store.clone());
-        let (sources, progress) = (self.loaded.sources.clone(), self.progress.clone());
-        Task::spawn("processor", |stop| apply::run(log, store, sources, ApplySettings::default(), progress, stop))
+        self.processors.start(self.data.clone(), self.progress.clone())
     }
 
     /// Writes the log into the archive.
@@ -168,6 +204,12 @@ impl Machine {
         })
     }
 
+    /// Writes down what a close of the day will want to know.
+    pub fn daybook(&self) -> Task {
+        let (data, archived, refused) = (self.data.clone(), self.archived.clone(), self.refused.clone());
+        Task::spawn("daybook", |stop| daybook::run(data, archived, refused, stop))
+    }
+
     /// Sums up metrics.
     pub fn metrics_upkeep(&self) -> Task {
         Task::spawn("upkeep of the metrics", |stop| async move {
@@ -205,7 +247,12 @@ impl Machine {
 
     /// Carries out what the command line asks for.
     pub fn requests_watch(&self) -> Task {
-        let owner = Owner { data: self.data.clone(), loaded: self.loaded.clone() };
+        let owner = Owner {
+            data: self.data.clone(),
+            loaded: self.loaded.clone(),
+            processors: self.processors.clone(),
+            redrives: Redrives::default(),
+        };
         Task::spawn("requests", |stop| async move {
             tokio::select! {
                 () = housekeeping::requests(owner) => {}
@@ -223,13 +270,7 @@ impl Machine {
 
     /// Position of the newest record of each shard that has one.
     pub async fn tips(&self) -> Outcome<Vec<(ShardId, SequenceNumber)>> {
-        let mut tips = Vec::new();
-        for shard in self.data.log.shards() {
-            if let Some(tip) = self.data.log.tip(&shard).await? {
-                tips.push((shard, tip));
-            }
-        }
-        Ok(tips)
+        Ok(daybook::tips(&self.data).await?)
     }
 
     /// Whether everything that the log holds is folded.
@@ -244,9 +285,7 @@ impl Machine {
 
     /// Whether everything that the log holds is archived.
     pub async fn is_archived(&self) -> Outcome<bool> {
-        let archived = self.archived.positions();
-        let tips = self.tips().await?;
-        Ok(tips.iter().all(|(shard, tip)| archived.get(shard).is_some_and(|done| done >= tip)))
+        Ok(daybook::is_archived(&self.data, &self.archived).await?)
     }
 }
 
@@ -261,10 +300,18 @@ pub struct Replay<'a> {
     pub shards: u32,
 }
 
+/// What a replay may use of the machine.
+pub fn replay_limits(settings: &Settings) -> Limits<'_> {
+    // Checked to be at most a terabyte.
+    let memory_bytes = usize::try_from(settings.limits.replay_memory_mib_max << 20).unwrap_or(usize::MAX);
+    Limits { memory_bytes, spill_dir: Some(&settings.data), ..Limits::default() }
+}
+
 impl Replay<'_> {
-    /// What is read, and how.
+    /// What is read, and how. What does not fit into memory goes to the data directory.
     pub fn input<'b>(&'b self, recheck: Option<Recheck<'b>>) -> Input<'b> {
-        Input { recheck, ..Input::new(STREAM_DEFAULT, &self.loaded.sources) }
+        let limits = replay_limits(&self.loaded.settings);
+        Input { recheck, limits, ..Input::new(STREAM_DEFAULT, &self.loaded.sources) }
     }
 
     /// In which shard an entity's events lie.
@@ -279,11 +326,27 @@ impl Replay<'_> {
         store: &Arc<E>,
         on_progress: OnProgress<'_>,
     ) -> Outcome<Report> {
+        self.verify_only(archive, store, None, on_progress).await
+    }
+
+    /// The same for some of the entities.
+    pub async fn verify_only<E: Entities>(
+        &self,
+        archive: &LocalArchive,
+        store: &Arc<E>,
+        only: Option<Only<'_>>,
+        on_progress: OnProgress<'_>,
+    ) -> Outcome<Report> {
         let recheck = |envelope: &Envelope| self.secrets.and_then(|secrets| secrets.recheck(envelope));
-        let input = self.input(self.secrets.is_some().then_some(&recheck));
-        let shard_of = |key: &EntityKey| Some(self.shard_of(key));
+        let input = Input { only, ..self.input(self.secrets.is_some().then_some(&recheck)) };
+        let shard_of = shard_of(self.shards);
         Ok(verify::verify(archive, &**store, &input, &shard_of, on_progress).await?)
     }
+}
+
+/// In which of so many shards an entity's events lie.
+pub fn shard_of(shards: u32) -> impl Fn(&EntityKey) -> Option<ShardId> + Copy {
+    move |key| Some(ShardId::numbered(partition::shard_index(key, shards)))
 }
 
 /// A role at work.
@@ -321,6 +384,11 @@ impl Task {
     pub async fn stop(mut self) -> Outcome<()> {
         self.stop.send_replace(true);
         self.ended().await
+    }
+
+    /// Has it end at once, without waiting.
+    pub fn abort(&self) {
+        self.handle.abort();
     }
 
     /// Ends it at once, wherever it is, as a crash would.

@@ -291,13 +291,31 @@ fn damage_to_the_archive_is_found_and_named() {
     let verify = ["--config", "kept/ledgerline.toml", "replay", "verify", "--signatures", "--json"];
     let clean: Value = serde_json::from_str(&expect(folder, 0, &verify)).unwrap();
     assert!(clean["equal"] == clean["entities"] && clean["signatures"]["bad_total"] == 0);
+    // In parts, of which each says what it left out, and of one entity.
+    let mut equal = 0;
+    for part in ["1/3", "2/3", "3/3"] {
+        let of_part = [&verify[..4], &["--partition", part, "--json"]].concat();
+        let report: Value = serde_json::from_str(&expect(folder, 0, &of_part)).unwrap();
+        assert_eq!(report["equal"].as_u64().unwrap() + report["not_compared"].as_u64().unwrap(), 40);
+        equal += report["equal"].as_u64().unwrap();
+    }
+    assert_eq!(equal, 40);
+    let none_of = [&verify[..4], &["--source", "nobody"]].concat();
+    let said = expect(folder, 0, &none_of);
+    assert!(said.contains("40 other entities were not compared"), "{said}");
+    for (option, wrong, fix) in
+        [("--partition", "4/3", "1/3 to 3/3"), ("--entity", "x", "source/kind/id"), ("--source", "X", "use 1 to 63")]
+    {
+        let said = expect(folder, 2, &[&verify[..4], &[option, wrong]].concat());
+        assert!(said.contains(option) && said.contains(fix), "{said}");
+    }
     let exported = expect(folder, 0, &["--config", "kept/ledgerline.toml", "replay", "export", "--format", "csv"]);
     assert_eq!(exported.lines().count(), 41, "a heading and 40 payments");
     let none = ["--config", "kept/ledgerline.toml", "replay", "export", "--known-at", "2020-01-01T00:00:00Z"];
     assert_eq!(expect(folder, 0, &none), "");
 
     let shard = folder.join("kept/data/archive/segments/stream=main/shard=shard-0001");
-    let first_in = |folder: &std::path::Path| std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let first_in = |folder: &Path| std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
     let segment = first_in(&first_in(&shard));
     let mut bytes = std::fs::read(&segment).unwrap();
     let middle = bytes.len() / 2;

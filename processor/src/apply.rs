@@ -54,6 +54,7 @@ impl Default for ApplySettings {
 /// What the processor did and how far it is; shared with whoever shows it.
 #[derive(Debug, Default)]
 pub struct Progress {
+    quiet: bool,
     appended: AtomicU64,
     merged: AtomicU64,
     duplicates: AtomicU64,
@@ -74,6 +75,11 @@ pub struct ShardProgress {
 }
 
 impl Progress {
+    /// Progress that is not told to the metrics: of a second set of records folded from the same log.
+    pub fn quiet() -> Self {
+        Self { quiet: true, ..Self::default() }
+    }
+
     /// Fates since the start.
     pub fn counts(&self) -> Counts {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -113,15 +119,21 @@ impl Progress {
         ] {
             if by > 0 {
                 counter.fetch_add(by, Ordering::Relaxed);
-                metrics::counter!("ledgerline_processor_events_total", "fate" => fate).increment(by);
+                if !self.quiet {
+                    metrics::counter!("ledgerline_processor_events_total", "fate" => fate).increment(by);
+                }
             }
         }
         if counts.unknown > 0 {
             self.unknown.fetch_add(counts.unknown, Ordering::Relaxed);
-            metrics::counter!("ledgerline_processor_unknown_types_total").increment(counts.unknown);
+            if !self.quiet {
+                metrics::counter!("ledgerline_processor_unknown_types_total").increment(counts.unknown);
+            }
         }
-        #[expect(clippy::cast_precision_loss, reason = "a gauge; exact below 2^53 records")]
-        metrics::gauge!("ledgerline_processor_behind_records", "shard" => shard.to_string()).set(behind as f64);
+        if !self.quiet {
+            #[expect(clippy::cast_precision_loss, reason = "a gauge; exact below 2^53 records")]
+            metrics::gauge!("ledgerline_processor_behind_records", "shard" => shard.to_string()).set(behind as f64);
+        }
         let mut shards = self.lock();
         let entry = shards.entry(shard.clone()).or_default();
         entry.behind = behind;

@@ -37,6 +37,19 @@ pub struct Counts {
     pub seen: u64,
 }
 
+impl Counts {
+    /// Adds those of another batch.
+    pub fn add(&mut self, other: Self) {
+        self.appended += other.appended;
+        self.merged += other.merged;
+        self.duplicates += other.duplicates;
+        self.contradictions += other.contradictions;
+        self.unreadable += other.unreadable;
+        self.unknown += other.unknown;
+        self.seen += other.seen;
+    }
+}
+
 /// A batch, read and grouped.
 pub struct Batch {
     shard: ShardId,

@@ -5,7 +5,9 @@
 //! | --- | --- |
 //! | segments | checksums, chain, every row ([`crate::chain`]) |
 //! | manifests and heads | checksums; that what they name is there and is so; that none is missing |
-//! | `runs/`, `closes/` | that they are JSON |
+//! | compacted objects | checksums; that they hold the rows of the segments that they name, and no others |
+//! | `runs/`, `closes/`, `counters/`, `watermarks/` | that they are JSON; a close is proved by `replay close --check` |
+//! | `providers/` | that a provider file is the one whose SHA-256 its key is |
 //! | everything else | foreign |
 //!
 //! What cannot be seen: a segment that was removed together with every object that names it, or one that
@@ -16,11 +18,12 @@ use std::collections::BTreeSet;
 
 use ledgerline_domain::Result;
 use ledgerline_domain::ports::Archive;
-use ledgerline_domain::segment::ByteRange;
 use ledgerline_domain::segment::keys::{self, SegmentKey};
+use ledgerline_domain::segment::{ByteRange, digest};
 use serde::Serialize;
 
 use crate::chain::{ChainReport, Fault, FaultKind, OnProgress, Progress, ShardChain};
+use crate::compact;
 use crate::walk::Walk;
 
 /// What an archive holds and what is wrong with it.
@@ -30,6 +33,8 @@ pub struct ArchiveReport {
     pub streams: Vec<StreamReport>,
     /// Objects in all.
     pub objects: u64,
+    /// Compacted objects.
+    pub compacted: u64,
     /// Records of runs and closes.
     pub statements: u64,
     /// How many things are wrong.
@@ -66,21 +71,29 @@ impl ArchiveReport {
     }
 }
 
+/// What is written as JSON beside the segments, by prefix.
+const STATEMENTS: [&str; 4] = ["runs/", "closes/", "counters/", "watermarks/"];
+
 /// Checks the whole archive. Faults stop nothing; an error is one of reading the archive itself.
 pub async fn check<A: Archive>(archive: &A, on_progress: OnProgress<'_>) -> Result<ArchiveReport> {
     let mut report = ArchiveReport::default();
     let mut others = ChainReport::default();
     let mut streams = BTreeSet::new();
-    let mut total = 0;
+    let (mut compacted, mut total) = (Vec::new(), 0);
     for key in archive.list("").await? {
         report.objects += 1;
         total += u64::from(SegmentKey::parse(&key).is_some());
         match stream_of(&key) {
             Some(stream) => _ = streams.insert(stream.to_owned()),
-            None if key.starts_with("runs/") || key.starts_with("closes/") => {
+            None if STATEMENTS.iter().any(|prefix| key.starts_with(prefix)) => {
                 report.statements += 1;
                 check_json(archive, key, &mut others).await?;
             }
+            None if key.starts_with("providers/") => {
+                report.statements += 1;
+                check_provider(archive, key, &mut others).await?;
+            }
+            None if SegmentKey::parse_compacted(&key).is_some() => compacted.push(key),
             None => others.note(FaultKind::Stray, key, "no object of an archive has such a key"),
         }
     }
@@ -99,6 +112,10 @@ pub async fn check<A: Archive>(archive: &A, on_progress: OnProgress<'_>) -> Resu
         let ChainReport { shards, manifests, hours_complete, heads, .. } = report.take(walked.report);
         report.streams.push(StreamReport { stream, shards, manifests, hours_complete, heads });
     }
+    for key in compacted {
+        compact::prove(archive, &key, &mut others).await?;
+        report.compacted += 1;
+    }
     report.take(others);
     Ok(report)
 }
@@ -113,6 +130,15 @@ fn stream_of(key: &str) -> Option<&str> {
         _ => return None,
     };
     keys::check_stream(stream).is_ok().then_some(stream)
+}
+
+async fn check_provider<A: Archive>(archive: &A, key: String, others: &mut ChainReport) -> Result<()> {
+    let Some(text) = archive.get(&key).await? else { return Ok(()) };
+    if !key.ends_with(&format!("/{}.toml", digest(&text))) {
+        let words = "it is not the provider file whose SHA-256 its key is";
+        others.note_at(FaultKind::Changed, key, ByteRange::of(0..text.len()), words);
+    }
+    Ok(())
 }
 
 async fn check_json<A: Archive>(archive: &A, key: String, others: &mut ChainReport) -> Result<()> {

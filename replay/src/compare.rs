@@ -6,7 +6,7 @@ use ledgerline_domain::fold::refold;
 use ledgerline_domain::ids::SequenceNumber;
 use ledgerline_domain::record::{EntityRecord, Entry, State};
 
-use crate::report::{Drift, Figures, MoneyDifference};
+use crate::report::{Drift, Figures, MoneyDifference, StatusChange};
 
 /// What the comparison of an entity's records gave.
 pub(crate) enum Verdict {
@@ -70,7 +70,12 @@ fn judge(live: &EntityRecord, archived: &EntityRecord, same_position: bool) -> V
     if live.entries == archived.entries && live.state != archived.state {
         words.push("the stored state is not what its own events fold to".into());
     }
-    Verdict::Differs(Drift { entity: live.key.clone(), words, money })
+    let status = (live.status() != archived.status()).then(|| StatusChange {
+        live: live.status().to_owned(),
+        archive: archived.status().to_owned(),
+        entities: 1,
+    });
+    Verdict::Differs(Drift { entity: live.key.clone(), words, money, status })
 }
 
 /// What differs besides the money.

@@ -1,6 +1,10 @@
-//! The threads of a pass. One does all by itself; several share the work segment by segment.
-
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+//! The threads of a pass.
+//!
+//! Each owns the entities of some hashes ([`EntityKey::part_of`]) and reads the segments of some shards,
+//! in the order of their chains. An event of an entity of its own it takes at once; others it hands to
+//! their owner as bytes, because memory that one thread allocates and another frees costs more than
+//! writing and reading them. The embedded log chooses shards by the same hash, so there most events
+//! are of the reader's own entities.
 
 use ledgerline_domain::fold::Incoming;
 use ledgerline_domain::ids::EntityKey;
@@ -11,237 +15,164 @@ use crate::fetch::Fetched;
 use crate::histories::{Bounds, Histories};
 use crate::pass::{Read, read};
 use crate::rebuild::Input;
+use crate::spilled;
 use crate::within::Within;
-
-/// Segments that may be read and not yet taken by all owners, beside one per thread: what bounds the
-/// events in between.
-const AHEAD: usize = 2;
 
 /// The histories of each thread, and what it needs to read segments.
 pub(crate) struct Crew {
-    owners: Vec<Mutex<Histories>>,
-    scratches: Vec<Scratch>,
-    hasher: foldhash::fast::RandomState,
+    threads: Vec<Thread>,
+    shards: usize,
 }
 
-/// An event with the hash of its entity's key.
-type Event = (u64, EntityKey, Incoming);
+struct Thread {
+    histories: Histories,
+    scratch: Scratch,
+    /// By owner, the events for others that it read in this batch.
+    outboxes: Vec<Outbox>,
+}
 
-impl Crew {
-    /// `threads` of them, each with room of its own.
-    pub fn new(threads: usize, bounds: Bounds) -> Self {
-        let hasher = foldhash::fast::RandomState::default();
-        let owner = || Mutex::new(Histories::new(bounds.clone(), hasher.clone()));
-        let owners = (0..threads).map(|_| owner()).collect();
-        Self { owners, scratches: (0..threads).map(|_| Scratch::default()).collect(), hasher }
+/// Events as bytes: `shard`, and each behind its length.
+#[derive(Default)]
+struct Outbox(Vec<u8>);
+
+impl Outbox {
+    fn push(&mut self, shard: u16, key: &EntityKey, event: &Incoming) -> Result<()> {
+        let from = self.0.len();
+        self.0.extend_from_slice(&[0; 4]);
+        self.0 = spilled::write_event(std::mem::take(&mut self.0), shard, key, event)?;
+        let length = u32::try_from(self.0.len() - from - 4).map_err(|_| Error::internal("hand over an event"))?;
+        if let Some(place) = self.0.get_mut(from..from + 4) {
+            place.copy_from_slice(&length.to_le_bytes());
+        }
+        Ok(())
     }
 
-    /// Reads and folds some objects, each with the number of its shard; gives what came of each, in
-    /// their order.
-    pub fn fold(&mut self, input: &Input<'_>, within: Within<'_>, batch: Vec<(u16, Fetched)>) -> Result<Vec<Read>> {
-        if let ([histories], [scratch]) = (&mut *self.owners, &mut *self.scratches) {
-            let histories = histories.get_mut().unwrap_or_else(PoisonError::into_inner);
-            let alone = |(shard, fetched)| {
-                read(input, within, fetched, scratch, &mut |key, event| {
-                    histories.take(histories.hash(&key), shard, key, event)
-                })
-            };
-            return batch.into_iter().map(alone).collect();
+    /// Takes them into the histories of their owner.
+    fn deliver(&self, histories: &mut Histories) -> Result<()> {
+        let mut rest = self.0.as_slice();
+        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+            let cut = behind.split_at_checked(u32::from_le_bytes(*length) as usize);
+            let (item, behind) = cut.ok_or_else(|| Error::internal("take over an event"))?;
+            spilled::take_item(histories, item)?;
+            rest = behind;
         }
-        let board = Board::new(input, within, &self.owners, &self.hasher, batch);
-        std::thread::scope(|scope| {
-            let mut scratches = self.scratches.iter_mut().enumerate();
-            let own = scratches.next();
-            for (me, scratch) in scratches {
-                let board = &board;
-                scope.spawn(move || board.work(me, scratch));
+        Ok(())
+    }
+}
+
+impl Crew {
+    /// `threads` of them, each with room of its own, for an archive of so many shards.
+    pub fn new(threads: usize, shards: usize, bounds: &Bounds) -> Self {
+        let hasher = foldhash::fast::RandomState::default();
+        let thread = || Thread {
+            histories: Histories::new(bounds.clone(), hasher.clone()),
+            scratch: Scratch::default(),
+            outboxes: (0..threads).map(|_| Outbox::default()).collect(),
+        };
+        Self { threads: (0..threads).map(|_| thread()).collect(), shards }
+    }
+
+    /// Reads and folds some objects, each with its place in the archive and the number of its shard;
+    /// those of a shard in the order of its chain. Gives what came of each, in no order.
+    pub fn fold(
+        &mut self,
+        input: &Input<'_>,
+        within: Within<'_>,
+        batch: Vec<(usize, u16, Fetched)>,
+    ) -> Result<Vec<(usize, Read)>> {
+        if let [thread] = &mut *self.threads {
+            return thread.work(input, within, batch, 0, 1);
+        }
+        let count = self.threads.len();
+        let mut shares: Vec<Vec<_>> = self.threads.iter().map(|_| Vec::new()).collect();
+        for object in batch {
+            // Neighbouring shards, as the hash that chooses them is scaled.
+            let reader = usize::from(object.1) * count / self.shards.max(1);
+            if let Some(share) = shares.get_mut(reader.min(count - 1)) {
+                share.push(object);
             }
-            if let Some((me, scratch)) = own {
-                board.work(me, scratch);
+        }
+        let work = self.threads.iter_mut().zip(shares).enumerate();
+        let mut reads = Vec::new();
+        for done in together(work, |(me, (thread, share))| thread.work(input, within, share, me, count)) {
+            reads.extend(done?);
+        }
+        self.hand_over()?;
+        Ok(reads)
+    }
+
+    /// Brings what was read for others to its owners.
+    fn hand_over(&mut self) -> Result<()> {
+        let mut inboxes: Vec<Vec<Outbox>> = self.threads.iter().map(|_| Vec::new()).collect();
+        for thread in &mut self.threads {
+            for (inbox, outbox) in inboxes.iter_mut().zip(&mut thread.outboxes) {
+                if !outbox.0.is_empty() {
+                    inbox.push(std::mem::take(outbox));
+                }
             }
-        });
-        board.into_reads()
+        }
+        if inboxes.iter().all(Vec::is_empty) {
+            return Ok(());
+        }
+        let work = self.threads.iter_mut().zip(inboxes);
+        let deliver = |(thread, inbox): (&mut Thread, Vec<Outbox>)| {
+            inbox.iter().try_for_each(|outbox| outbox.deliver(&mut thread.histories))
+        };
+        together(work, deliver).into_iter().collect()
     }
 
     /// The histories, finished. To be called after the last batch.
     pub fn finish(self) -> Result<Vec<Histories>> {
-        let owners = self.owners.into_iter().map(|owner| owner.into_inner().unwrap_or_else(PoisonError::into_inner));
-        owners
-            .map(|mut histories| {
-                histories.finish()?;
-                Ok(histories)
-            })
-            .collect()
+        let all = self.threads.into_iter().map(|thread| thread.histories);
+        let finish = |mut histories: Histories| {
+            histories.finish()?;
+            Ok(histories)
+        };
+        together(all, finish).into_iter().collect()
     }
 }
 
-/// The work on one batch, and how far it is.
-struct Board<'a> {
-    input: &'a Input<'a>,
-    within: Within<'a>,
-    owners: &'a [Mutex<Histories>],
-    hasher: &'a foldhash::fast::RandomState,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-struct State {
-    segments: Vec<Segment>,
-    /// The next that nobody reads yet.
-    next: usize,
-    /// By owner, how many segments it has taken, and whether somebody is at it.
-    owners: Vec<(usize, bool)>,
-    /// The first error, or a thread that panicked: all stop.
-    failed: Option<Option<Error>>,
-}
-
-enum Segment {
-    Waiting(u16, Fetched),
-    BeingRead,
-    /// By owner, the events that it has not taken.
-    Read(u16, Box<Read>, Vec<Option<Vec<Event>>>),
-}
-
-enum Task {
-    Read(usize, u16, Fetched),
-    Take { owner: usize, shard: u16, events: Vec<Event> },
-}
-
-impl<'a> Board<'a> {
-    fn new(
-        input: &'a Input<'a>,
-        within: Within<'a>,
-        owners: &'a [Mutex<Histories>],
-        hasher: &'a foldhash::fast::RandomState,
-        batch: Vec<(u16, Fetched)>,
-    ) -> Self {
-        let segments = batch.into_iter().map(|(shard, fetched)| Segment::Waiting(shard, fetched)).collect();
-        let state = State { segments, next: 0, owners: vec![(0, false); owners.len()], failed: None };
-        Self { input, within, owners, hasher, state: Mutex::new(state), changed: Condvar::new() }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Works until all is done.
-    fn work(&self, me: usize, scratch: &mut Scratch) {
-        let _bell = Bell(self);
-        loop {
-            let Some(task) = self.task(me) else { return };
-            let done = match task {
-                Task::Read(at, shard, fetched) => self.read(at, shard, fetched, scratch),
-                Task::Take { owner, shard, events } => self.take(owner, shard, events),
-            };
-            if let Err(error) = done {
-                self.state().failed.get_or_insert(Some(error));
-            }
-            self.changed.notify_all();
-        }
-    }
-
-    /// Waits for something to do. Reading comes first as long as the owners are not far behind.
-    fn task(&self, me: usize) -> Option<Task> {
-        let mut state = self.state();
-        loop {
-            if state.failed.is_some() {
-                return None;
-            }
-            let all = state.segments.len();
-            let taken = state.owners.iter().map(|(taken, _)| *taken).min().unwrap_or(all);
-            if taken == all {
-                return None;
-            }
-            if state.next < all && state.next < taken + self.owners.len() + AHEAD {
-                let at = state.next;
-                state.next += 1;
-                if let Some(segment) = state.segments.get_mut(at)
-                    && let Segment::Waiting(shard, fetched) = std::mem::replace(segment, Segment::BeingRead)
-                {
-                    return Some(Task::Read(at, shard, fetched));
+impl Thread {
+    fn work(
+        &mut self,
+        input: &Input<'_>,
+        within: Within<'_>,
+        share: Vec<(usize, u16, Fetched)>,
+        me: usize,
+        count: usize,
+    ) -> Result<Vec<(usize, Read)>> {
+        let Self { histories, scratch, outboxes } = self;
+        let mut one = |(place, shard, fetched)| {
+            let read = read(input, within, fetched, scratch, &mut |key, event| {
+                let owner = owner_of(&key, count);
+                match outboxes.get_mut(owner).filter(|_| owner != me) {
+                    Some(outbox) => outbox.push(shard, &key, &event).map(|()| None),
+                    None => histories.take(histories.hash(&key), shard, key, event),
                 }
-                continue;
-            }
-            if let Some(task) = state.to_take(me) {
-                return Some(task);
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn read(&self, at: usize, shard: u16, fetched: Fetched, scratch: &mut Scratch) -> Result<()> {
-        let mut by_owner: Vec<Vec<Event>> = self.owners.iter().map(|_| Vec::new()).collect();
-        let read = read(self.input, self.within, fetched, scratch, &mut |key, event| {
-            let hash = std::hash::BuildHasher::hash_one(self.hasher, key.as_str());
-            if let Some(events) = by_owner.get_mut(owner_of(hash, self.owners.len())) {
-                events.push((hash, key, event));
-            }
-            Ok(None)
-        })?;
-        let by_owner = by_owner.into_iter().map(Some).collect();
-        if let Some(segment) = self.state().segments.get_mut(at) {
-            *segment = Segment::Read(shard, Box::new(read), by_owner);
-        }
-        Ok(())
-    }
-
-    fn take(&self, owner: usize, shard: u16, events: Vec<Event>) -> Result<()> {
-        if let Some(histories) = self.owners.get(owner) {
-            let mut histories = histories.lock().unwrap_or_else(PoisonError::into_inner);
-            for (hash, key, event) in events {
-                histories.take(hash, shard, key, event)?;
-            }
-        }
-        if let Some((taken, busy)) = self.state().owners.get_mut(owner) {
-            *taken += 1;
-            *busy = false;
-        }
-        Ok(())
-    }
-
-    fn into_reads(self) -> Result<Vec<Read>> {
-        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if let Some(failed) = state.failed {
-            return Err(failed.unwrap_or_else(|| Error::internal("fold the archive: a thread stopped")));
-        }
-        let reads = state.segments.into_iter().map(|segment| match segment {
-            Segment::Read(_, read, _) => Ok(*read),
-            _ => Err(Error::internal("fold the archive: a segment was left out")),
-        });
-        reads.collect()
+            })?;
+            Ok((place, read))
+        };
+        share.into_iter().map(&mut one).collect()
     }
 }
 
-impl State {
-    /// Events for an owner that nobody is at: one's own, or those of another.
-    fn to_take(&mut self, me: usize) -> Option<Task> {
-        let count = self.owners.len();
-        for owner in (0..count).map(|offset| (me + offset) % count) {
-            let Some((taken, busy)) = self.owners.get_mut(owner).filter(|(_, busy)| !busy) else { continue };
-            if let Some(Segment::Read(shard, _, by_owner)) = self.segments.get_mut(*taken)
-                && let Some(events) = by_owner.get_mut(owner).and_then(Option::take)
-            {
-                *busy = true;
-                return Some(Task::Take { owner, shard: *shard, events });
-            }
-        }
-        None
-    }
+/// The thread that owns an entity.
+pub(crate) fn owner_of(key: &EntityKey, threads: usize) -> usize {
+    // There are few threads.
+    if threads == 1 { 0 } else { key.part_of(u32::try_from(threads).unwrap_or(1)) as usize }
 }
 
-/// Wakes the others when a thread leaves, and stops them when it panicked.
-struct Bell<'a, 'b>(&'a Board<'b>);
-
-impl Drop for Bell<'_, '_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.state().failed.get_or_insert(None);
-        }
-        self.0.changed.notify_all();
-    }
-}
-
-/// The owner of a hash. Parts and tables use other bits of it.
-pub(crate) fn owner_of(hash: u64, owners: usize) -> usize {
-    ((hash >> 48) as usize * owners) >> 16
+/// Does several pieces of work at a time, the first of them on this thread; gives what came of each, in
+/// their order.
+pub(crate) fn together<W: Send, T: Send>(work: impl Iterator<Item = W>, one: impl Fn(W) -> T + Sync) -> Vec<T> {
+    let mut work = work.into_iter();
+    let Some(own) = work.next() else { return Vec::new() };
+    std::thread::scope(|scope| {
+        let one = &one;
+        let others: Vec<_> = work.map(|piece| scope.spawn(move || one(piece))).collect();
+        let mut done = vec![one(own)];
+        // A panic of one is a panic of all.
+        done.extend(others.into_iter().map(|o| o.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))));
+        done
+    })
 }

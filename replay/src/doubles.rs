@@ -264,8 +264,9 @@ impl TestEntities {
 }
 
 impl Entities for TestEntities {
-    async fn load(&self, _: &[EntityKey]) -> Result<Vec<Option<EntityRecord>>> {
-        Err(Error::internal("load from a state that is only listed"))
+    async fn load(&self, keys: &[EntityKey]) -> Result<Vec<Option<EntityRecord>>> {
+        let records = self.records.lock().unwrap();
+        Ok(keys.iter().map(|key| records.get(key).cloned()).collect())
     }
 
     async fn commit(&self, _: Commit) -> Result<Vec<EntityRecord>> {

@@ -7,7 +7,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use ledgerline_domain::ports::Archive;
 use ledgerline_domain::segment::keys::SegmentKey;
-use ledgerline_domain::segment::{SegmentReader, digest};
+use ledgerline_domain::segment::{Diagnosis, SegmentInfo, SegmentReader, diagnose, digest};
 use ledgerline_domain::{ErrorKind, Result};
 
 /// What lies under the key of a segment.
@@ -31,16 +31,16 @@ pub(crate) struct Found {
     pub sha256: String,
     /// Its size.
     pub bytes: u64,
-    pub segment: Opened,
+    pub opened: Opened,
 }
 
 /// Whether it is the segment that its key names.
 pub(crate) enum Opened {
-    Segment(SegmentReader),
+    Segment(SegmentInfo),
     /// It is the segment of this other key.
     Misplaced(String),
-    /// These bytes are no segment, or none of a version that is known.
-    Damaged(Bytes),
+    /// No segment, or none of a version that is known.
+    Damaged(Diagnosis),
 }
 
 impl Fetched {
@@ -71,29 +71,20 @@ impl Fetched {
     }
 
     /// Takes the digest, checks the checksum and reads the footer: work for a thread of the fold.
-    pub fn inspect(self) -> Result<Inspected> {
+    /// Gives the segment too, if it can be read.
+    pub fn inspect(self) -> Result<(Inspected, Option<SegmentReader>)> {
         let Self { key, text, object } = self;
-        let Some(object) = object else { return Ok(Inspected { key, text, found: None }) };
+        let Some(object) = object else { return Ok((Inspected { key, text, found: None }, None)) };
         let (sha256, bytes) = (digest(&object), object.len() as u64);
-        let segment = match SegmentReader::open(object.clone()) {
+        let (opened, segment) = match SegmentReader::open(object.clone()) {
             Ok(segment) => match segment.info().key() {
-                own if own == text => Opened::Segment(segment),
-                own => Opened::Misplaced(own),
+                own if own == text => (Opened::Segment(segment.info().clone()), Some(segment)),
+                own => (Opened::Misplaced(own), None),
             },
-            Err(error) if error.kind() == ErrorKind::Data => Opened::Damaged(object),
+            Err(error) if error.kind() == ErrorKind::Data => (Opened::Damaged(diagnose(&object)), None),
             Err(error) => return Err(error),
         };
-        Ok(Inspected { key, text, found: Some(Found { sha256, bytes, segment }) })
-    }
-}
-
-impl Inspected {
-    /// The segment, if it can be read.
-    pub fn segment(&self) -> Option<&SegmentReader> {
-        match &self.found {
-            Some(Found { segment: Opened::Segment(segment), .. }) => Some(segment),
-            _ => None,
-        }
+        Ok((Inspected { key, text, found: Some(Found { sha256, bytes, opened }) }, segment))
     }
 }
 

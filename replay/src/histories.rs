@@ -62,9 +62,24 @@ pub(crate) struct Histories {
     old: HashTable<Warm>,
     parts: Vec<Part>,
     /// What became of the events so far; those in files are counted when they are folded.
-    fates: Counts,
+    fates: Fates,
     /// What a record is written into before it is known how long it is.
     buffer: Vec<u8>,
+}
+
+/// What became of events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fates {
+    pub counts: Counts,
+    /// Whether an entity had events in two shards. Then the order in which the shards were read counts.
+    pub crossed: bool,
+}
+
+impl Fates {
+    pub fn add(&mut self, other: &Self) {
+        self.counts.add(&other.counts);
+        self.crossed |= other.crossed;
+    }
 }
 
 /// A record as it is, and the hash of its key.
@@ -87,7 +102,7 @@ impl Histories {
     pub fn new(bounds: Bounds, hasher: foldhash::fast::RandomState) -> Self {
         let parts = (0..bounds.parts.max(1)).map(|_| Part::Here(Cold::default())).collect();
         let (young, old) = (HashTable::new(), HashTable::new());
-        Self { bounds, hasher, young, old, parts, fates: Counts::default(), buffer: Vec::new() }
+        Self { bounds, hasher, young, old, parts, fates: Fates::default(), buffer: Vec::new() }
     }
 
     /// The hash of a key, for those that ask for one.
@@ -105,6 +120,7 @@ impl Histories {
     pub fn take(&mut self, hash: u64, shard: u16, key: EntityKey, event: Incoming) -> Result<Option<Fate>> {
         let same = |warm: &Warm| warm.hash == hash && warm.record.key == key;
         let fate = if let Some(warm) = self.young.find_mut(hash, same) {
+            self.fates.crossed |= warm.shard != shard;
             take_and_fold(&mut warm.record, event)
         } else {
             let part = self.part(hash);
@@ -124,6 +140,7 @@ impl Histories {
                     None => Warm { hash, shard, record: EntityRecord::empty(key) },
                 },
             };
+            self.fates.crossed |= warm.shard != shard;
             let fate = take_and_fold(&mut warm.record, event);
             if self.young.len() >= self.bounds.warm {
                 self.cool()?;
@@ -131,7 +148,7 @@ impl Histories {
             self.young.insert_unique(hash, warm, |warm| warm.hash);
             fate
         };
-        self.fates.count(fate);
+        self.fates.counts.count(fate);
         Ok(Some(fate))
     }
 
@@ -225,7 +242,7 @@ impl Histories {
 
     /// Gives all records, finished and a table at a time; `each` keeps or drops it. Parts that are in
     /// files are folded one after the other. Gives what became of all events.
-    pub fn into_tables(self, each: &mut dyn FnMut(Cold) -> Result<()>) -> Result<Counts> {
+    pub fn into_tables(self, each: &mut dyn FnMut(Cold) -> Result<()>) -> Result<Fates> {
         let Self { bounds, parts, mut fates, .. } = self;
         let (here, away) = split(parts);
         here.into_iter().filter(|cold| cold.len() > 0).try_for_each(&mut *each)?;
@@ -249,7 +266,7 @@ impl Histories {
 
     /// Compares what [`compare`](Self::compare) kept, and tells of records that had no live one. Gives
     /// what became of all events, and how many entities were in files.
-    pub fn finish_comparing(self, compared: &mut dyn Compared) -> Result<(Counts, u64)> {
+    pub fn finish_comparing(self, compared: &mut dyn Compared) -> Result<(Fates, u64)> {
         let Self { bounds, parts, mut fates, .. } = self;
         let (here, away) = split(parts);
         for cold in here {
@@ -261,8 +278,8 @@ impl Histories {
             let mut histories = spilled::fold_until_live(&mut items, deeper(&bounds))?;
             entities += histories.len() as u64;
             spilled::compare_rest(&mut items, &mut histories, compared)?;
-            let (counts, more) = histories.finish_comparing(compared)?;
-            fates.add(&counts);
+            let (own, more) = histories.finish_comparing(compared)?;
+            fates.add(&own);
             entities += more;
         }
         Ok((fates, entities))

@@ -2,8 +2,10 @@
 //!
 //! The fold is a pure function of the set of verified events, and the archive holds that set. So
 //! replay is the live path with another source of events: [`verify`] folds the archive and compares
-//! with the live state (I8), [`export`] folds what was true at a time as known at a time, and
-//! [`chain`] checks that the archive is whole (I6); [`check`] looks at every object in it.
+//! with the live state (I8), [`generation`] makes a new one, [`repair`] mends what differs, [`export`] folds
+//! what was true at a time as known at a time, [`close`] signs a day off and proves it again,
+//! [`adjustments`] finds what came after, [`chain`] checks that the archive is whole (I6), and [`check`]
+//! looks at every object in it.
 //!
 //! Memory is bounded: entity records beyond [`rebuild::Limits`] go to temporary files, which this crate
 //! writes by itself ([ADR 15](../../docs/adr/0015-a-fold-of-more-than-fits-in-memory.md)). It uses threads of its own.
@@ -15,15 +17,19 @@ pub mod adjustments;
 pub mod chain;
 pub mod check;
 pub mod close;
+pub mod compact;
 pub mod export;
+pub mod generation;
 pub mod lookup;
 pub mod manifests;
 pub mod parquet_export;
 pub mod partition;
 pub mod rebuild;
+pub mod redrive;
 pub mod repair;
 pub mod report;
 pub mod runs;
+pub mod select;
 pub mod selector;
 pub mod totals;
 pub mod verify;
@@ -41,6 +47,8 @@ mod spilled;
 mod statements;
 mod walk;
 
+#[cfg(test)]
+mod bounded_tests;
 #[cfg(test)]
 mod doubles;
 #[cfg(test)]

@@ -159,3 +159,61 @@ fn put<T: DataType, W: Write + Send>(
 fn unwritable(cause: ParquetError) -> Error {
     Error::internal("write Parquet").because(cause)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+
+    use super::*;
+
+    fn row(n: usize, amount: Option<i128>) -> Row {
+        let at = UnixNanos::parse_rfc3339("2026-10-31T23:59:59.999999999Z").unwrap();
+        Row {
+            entity: format!("shop/payment/p{n}"),
+            source: "shop".into(),
+            kind: "payment".into(),
+            id: format!("p{n}"),
+            status: "captured".into(),
+            currency: amount.map(|_| "EUR".into()),
+            requested: None,
+            authorized: amount,
+            captured: amount.map(|a| -a),
+            refunded: amount,
+            disputed: amount,
+            fees: amount,
+            events: n,
+            held: 0,
+            first_at: None,
+            last_at: amount.map(|_| at),
+            anomalies: vec!["one".into(), "two".into()],
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back_over_several_row_groups() {
+        let large = 99_999_999_999_999_999_999_999_999_999_999_999_999_i128;
+        let mut writer = ParquetRows::new(Vec::new(), [("ledgerline.as_of".to_owned(), "x".to_owned())]).unwrap();
+        for n in 0..GROUP_ROWS + 2 {
+            writer.push(row(n, (n != 1).then_some(large))).unwrap();
+        }
+        let reader = SerializedFileReader::new(Bytes::from(writer.finish().unwrap())).unwrap();
+        assert_eq!(reader.metadata().num_row_groups(), 2);
+        let pairs = reader.metadata().file_metadata().key_value_metadata().unwrap();
+        assert!(pairs.iter().any(|pair| pair.key == "ledgerline.as_of" && pair.value.as_deref() == Some("x")));
+        let texts: Vec<String> = reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string()).collect();
+        assert_eq!(texts.len(), GROUP_ROWS + 2);
+        let full = &texts[GROUP_ROWS + 1];
+        for wanted in [
+            format!("entity: \"shop/payment/p{}\"", GROUP_ROWS + 1),
+            format!("captured: -{large}"),
+            format!("fees: {large}"),
+            "requested: null".into(),
+            "last_at: 2026-10-31 23:59:59.999999".into(),
+            "anomalies: \"one; two\"".into(),
+        ] {
+            assert!(full.contains(&wanted), "{wanted}: {full}");
+        }
+        assert!(texts[1].contains("captured: null") && texts[1].contains("last_at: null"), "{}", texts[1]);
+    }
+}

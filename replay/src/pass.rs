@@ -1,10 +1,11 @@
 //! One pass over the archive: objects are fetched some at a time, ahead of the threads that read,
 //! interpret and fold them.
 //!
-//! Each thread owns the entities of some hashes. Whoever is free reads the next segment and hands its
-//! events to the owners of their entities; each owner takes them segment by segment, in the order of
-//! the archive. So an entity's events are taken in that order whatever the number of threads, also
-//! where they lie in several shards, and the outcome is the same.
+//! Segments of all shards are read side by side, those of one shard in the order of its chain. Every
+//! entity's events lie in one shard, so its events are taken in the order of the archive whatever the
+//! number of threads, and the outcome is the same. Where an entity has events in two shards after all (a
+//! log that was split up anew), that is noticed, and the archive is folded again in its own order, shard
+//! after shard, on one thread.
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use ledgerline_domain::ids::{EntityKey, ShardId};
 use ledgerline_domain::interpret::{Reading, interpret};
 use ledgerline_domain::ports::Archive;
 use ledgerline_domain::segment::Scratch;
+use ledgerline_domain::segment::keys::SegmentKey;
 use ledgerline_domain::{Error, Result};
 
 use crate::chain::{ChainReport, OnProgress};
@@ -44,6 +46,15 @@ pub(crate) struct Pass {
     pub chain: ChainReport,
 }
 
+/// In which order the segments of several shards are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Side by side, on as many threads as are allowed.
+    SideBySide,
+    /// Shard after shard, on one thread.
+    OneByOne,
+}
+
 /// The shards by number.
 #[derive(Debug, Default)]
 pub(crate) struct Shards(Vec<ShardId>);
@@ -72,52 +83,98 @@ pub(crate) struct Read {
     pub damage: Option<Error>,
 }
 
+/// A segment to read: its place in the archive, the number of its shard, its key.
+type Listed = (usize, u16, SegmentKey);
+
+/// Numbers the shards and puts the segments in order.
+fn listed(keys: Vec<SegmentKey>, shards: &mut Shards, order: Order) -> Result<Vec<Listed>> {
+    let mut lengths: Vec<u64> = Vec::new();
+    let mut listed = Vec::with_capacity(keys.len());
+    for (place, key) in keys.into_iter().enumerate() {
+        let shard = shards.number(&key.shard)?;
+        lengths.resize(shards.0.len(), 0);
+        let Some(length) = lengths.get_mut(usize::from(shard)) else { continue };
+        *length += 1;
+        listed.push((*length, (place, shard, key)));
+    }
+    if order == Order::SideBySide {
+        // Of each shard the same share at any time, whatever its length.
+        let share = |at: u64, shard: u16| {
+            let length = lengths.get(usize::from(shard)).copied().unwrap_or(1).max(1);
+            ((2 * at - 1) << 24) / length
+        };
+        listed.sort_by_key(|(at, (_, shard, _))| (share(*at, *shard), *shard));
+    }
+    Ok(listed.into_iter().map(|(_, listed)| listed).collect())
+}
+
 /// Reads and folds the archive.
 pub(crate) async fn pass<A: Archive>(
     archive: &A,
     input: &Input<'_>,
     within: Within<'_>,
+    order: Order,
     on_progress: OnProgress<'_>,
 ) -> Result<Pass> {
-    let threads = input.limits.threads();
-    let dir = input.limits.dir();
-    let parts = (PARTS / threads).max(PARTS_MIN);
-    let mut crew = Crew::new(threads, Bounds::new(input.limits.memory_bytes / threads, parts, dir.clone()));
     let mut walk = Walk::begin(archive, input.stream).await?;
     let mut shards = Shards::default();
+    let listed = listed(walk.take_keys(), &mut shards, order)?;
+    let threads = if order == Order::OneByOne { 1 } else { input.limits.threads() };
+    let dir = input.limits.dir();
+    let bounds = Bounds::new(input.limits.memory_bytes / threads, (PARTS / threads).max(PARTS_MIN), dir.clone());
+    let mut crew = Crew::new(threads, shards.0.len(), &bounds);
+    let mut reads: Vec<Option<(Inspected, Option<Error>)>> = listed.iter().map(|_| None).collect();
     let mut counts = Counts::default();
-    let mut signatures = input.recheck.map(|_| Signatures::default());
-    let mut size = threads + 1;
-    let mut coming = Ahead::start(Fetched::get_all(archive, walk.next_keys(size))).await;
+    let mut signatures: Vec<(usize, Signatures)> = Vec::new();
+    let mut progress = walk.progress();
+    let mut listed = listed.into_iter();
+    let mut size = threads * 2;
+    let mut coming = Ahead::start(fetch(archive, listed.by_ref().take(size).collect())).await;
     loop {
         let batch = coming.wait().await?;
         if batch.is_empty() {
             break;
         }
         size = next_size(&batch, threads as u64);
-        coming = Ahead::start(Fetched::get_all(archive, walk.next_keys(size))).await;
-        let numbered = batch.into_iter().map(|object| Ok((shards.number(&object.key.shard)?, object)));
-        for read in crew.fold(input, within, numbered.collect::<Result<_>>()?)? {
-            let text = read.inspected.text.clone();
-            walk.accept(read.inspected);
-            if let Some(error) = &read.damage {
-                walk.damaged(&text, error);
-            }
-            walk.count_records(read.counts.records);
+        coming = Ahead::start(fetch(archive, listed.by_ref().take(size).collect())).await;
+        for (place, read) in crew.fold(input, within, batch)? {
             counts.add(&read.counts);
-            if let (Some(all), Some(more)) = (&mut signatures, read.signatures) {
-                all.add(more);
+            progress.segments += 1;
+            progress.records += read.counts.records;
+            signatures.extend(read.signatures.map(|signatures| (place, signatures)));
+            if let Some(kept) = reads.get_mut(place) {
+                *kept = Some((read.inspected, read.damage));
             }
-            on_progress(walk.progress());
+            on_progress(progress);
         }
     }
+    for (inspected, damage) in reads.into_iter().flatten() {
+        let text = inspected.text.clone();
+        walk.accept(inspected);
+        if let Some(error) = &damage {
+            walk.damaged(&text, error);
+        }
+    }
+    signatures.sort_by_key(|(place, _)| *place);
+    let signatures = input.recheck.map(|_| {
+        let mut all = Signatures::default();
+        signatures.into_iter().for_each(|(_, more)| all.add(more));
+        all
+    });
     let histories = crew.finish()?;
     Ok(Pass { histories, shards, dir, counts, signatures, chain: walk.end().await? })
 }
 
+/// Gets several objects at once.
+async fn fetch<A: Archive>(archive: &A, listed: Vec<Listed>) -> Result<Vec<(usize, u16, Fetched)>> {
+    let (numbers, keys): (Vec<_>, Vec<_>) = listed.into_iter().map(|(place, shard, key)| ((place, shard), key)).unzip();
+    let objects = Fetched::get_all(archive, keys).await?;
+    Ok(numbers.into_iter().zip(objects).map(|((place, shard), object)| (place, shard, object)).collect())
+}
+
 /// How many objects to fetch next, by the size of the last ones.
-fn next_size(batch: &[Fetched], threads: u64) -> usize {
-    let bytes: u64 = batch.iter().filter_map(|fetched| fetched.object.as_ref()).map(|o| o.len() as u64).sum();
+fn next_size(batch: &[(usize, u16, Fetched)], threads: u64) -> usize {
+    let bytes: u64 = batch.iter().filter_map(|(_, _, fetched)| fetched.object.as_ref()).map(|o| o.len() as u64).sum();
     let mean = bytes / batch.len() as u64;
     let most = BATCH_OBJECTS_MAX * threads;
     let fit = (BATCH_BYTES * threads).checked_div(mean).unwrap_or(most);
@@ -132,10 +189,10 @@ pub(crate) fn read(
     scratch: &mut Scratch,
     each: &mut dyn FnMut(EntityKey, Incoming) -> Result<Option<Fate>>,
 ) -> Result<Read> {
-    let inspected = fetched.inspect()?;
+    let (inspected, segment) = fetched.inspect()?;
     let (mut counts, mut signatures, mut damage) =
         (Counts::default(), input.recheck.map(|_| Signatures::default()), None);
-    if let Some(segment) = inspected.segment() {
+    if let Some(segment) = segment {
         let mut rows = segment.scan_with(input.recheck.is_some(), std::mem::take(scratch));
         for row in rows.by_ref() {
             let row = match row {

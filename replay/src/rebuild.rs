@@ -14,7 +14,7 @@ use ledgerline_domain::{Error, Result};
 use serde::Serialize;
 
 use crate::chain::{ChainReport, OnProgress};
-use crate::pass::{Pass, Shards, pass};
+use crate::pass::{Order, Pass, Shards, pass};
 use crate::records::Records;
 use crate::within::Within;
 
@@ -246,13 +246,20 @@ pub async fn rebuild_within<A: Archive>(
     within: Within<'_>,
     on_progress: OnProgress<'_>,
 ) -> Result<Rebuilt> {
-    let mut input = *input;
+    let (mut input, mut orders) = (*input, [Order::SideBySide, Order::OneByOne].as_slice());
     if within.watch.is_some() {
         input.limits = Limits { threads: 1, memory_bytes: usize::MAX, ..input.limits };
+        orders = &[Order::OneByOne];
     }
-    let Pass { histories, shards, dir, mut counts, signatures, chain } =
-        pass(archive, &input, within, on_progress).await?;
-    let (records, fates) = Records::of(histories, &dir)?;
-    counts.add(&fates);
-    Ok(Rebuilt { records, shards, counts, signatures, chain })
+    for order in orders {
+        let pass = pass(archive, &input, within, *order, &mut *on_progress).await?;
+        let Pass { histories, shards, dir, mut counts, signatures, chain } = pass;
+        let (records, fates) = Records::of(histories, &dir)?;
+        if fates.crossed && *order == Order::SideBySide {
+            continue;
+        }
+        counts.add(&fates.counts);
+        return Ok(Rebuilt { records, shards, counts, signatures, chain });
+    }
+    Err(Error::internal("fold the archive: no order was tried"))
 }

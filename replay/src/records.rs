@@ -11,8 +11,8 @@ use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::{Error, Result};
 
 use crate::cold::{Cold, Lying, sorted};
-use crate::histories::Histories;
-use crate::rebuild::Counts;
+use crate::crew::together;
+use crate::histories::{Fates, Histories};
 use crate::spill::{SpillReader, SpillWriter};
 
 /// Most sorted files of one thread: when there are so many, they are merged into one.
@@ -36,31 +36,27 @@ impl Default for Records {
 impl Records {
     /// Of the histories of all threads, finished. Gives what became of all events too. Where any went to
     /// files, all do: what is in memory first, so that each part has the room to itself.
-    pub fn of(all: Vec<Histories>, dir: &Path) -> Result<(Self, Counts)> {
-        let mut counts = Counts::default();
+    pub fn of(all: Vec<Histories>, dir: &Path) -> Result<(Self, Fates)> {
+        let mut fates = Fates::default();
         if all.iter().all(|histories| histories.bytes_away() == 0) {
             let mut tables = Vec::new();
             for histories in all {
-                let fates = histories.into_tables(&mut |cold| {
+                let own = histories.into_tables(&mut |cold| {
                     tables.push(cold);
                     Ok(())
                 })?;
-                counts.add(&fates);
+                fates.add(&own);
             }
-            return Ok((Self::Memory(tables), counts));
+            return Ok((Self::Memory(tables), fates));
         }
-        let written = std::thread::scope(|scope| {
-            let work: Vec<_> = all.into_iter().map(|histories| scope.spawn(|| to_runs(histories, dir))).collect();
-            work.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
-        });
         let (mut runs, mut entities) = (Vec::new(), 0);
-        for written in written {
-            let (own, number, fates) = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            runs.extend(own);
+        for written in together(all.into_iter(), |histories| to_runs(histories, dir)) {
+            let (files, number, own) = written?;
+            runs.extend(files);
             entities += number;
-            counts.add(&fates);
+            fates.add(&own);
         }
-        Ok((Self::Runs(runs, entities), counts))
+        Ok((Self::Runs(runs, entities), fates))
     }
 
     /// How many there are.
@@ -107,9 +103,9 @@ impl Records {
 }
 
 /// Writes the histories of one thread as sorted files.
-fn to_runs(histories: Histories, dir: &Path) -> Result<(Vec<SpillReader>, usize, Counts)> {
+fn to_runs(histories: Histories, dir: &Path) -> Result<(Vec<SpillReader>, usize, Fates)> {
     let (mut runs, mut entities) = (Vec::new(), 0);
-    let counts = histories.into_tables(&mut |cold| {
+    let fates = histories.into_tables(&mut |cold| {
         entities += cold.len();
         let mut file = SpillWriter::create(dir)?;
         sorted([&cold]).into_iter().try_for_each(|l| push(&mut file, l.shard, l.key, l.binary))?;
@@ -124,7 +120,7 @@ fn to_runs(histories: Histories, dir: &Path) -> Result<(Vec<SpillReader>, usize,
         }
         Ok(())
     })?;
-    Ok((runs, entities, counts))
+    Ok((runs, entities, fates))
 }
 
 /// Adds a record: shard, length of the key, key, stored form.

@@ -42,6 +42,9 @@ pub struct RepairReport {
     pub named: Vec<Drift>,
     /// What the differences come to, by currency and figure.
     pub money: Vec<MoneyDifference>,
+    /// Differing entities that are left as they are, because the provider files of today read their events
+    /// otherwise than the state was folded with, and that is not to be changed.
+    pub read_otherwise: u64,
     /// Differing entities with events that are not archived yet: to be repaired later.
     pub waiting: u64,
     /// Entities that were written.
@@ -66,6 +69,8 @@ pub struct Repair<'a, A, E> {
     pub shard_of: ShardOf<'a>,
     /// Whether an entity is to be looked at.
     pub wanted: &'a (dyn Fn(&EntityKey) -> bool + Send + Sync),
+    /// Whether entities are written whose events are read otherwise than they were.
+    pub reinterpret: bool,
     /// When events leave the quarantine.
     pub now: UnixNanos,
 }
@@ -77,6 +82,8 @@ struct Found {
     shard: ShardId,
     drift: Drift,
     waits: bool,
+    /// Whether an event that both know is read otherwise.
+    read_otherwise: bool,
 }
 
 impl<A: Archive, E: Entities + Quarantine> Repair<'_, A, E> {
@@ -114,6 +121,10 @@ impl<A: Archive, E: Entities + Quarantine> Repair<'_, A, E> {
             let live = self.entities.load(&keys).await?;
             for (archived, live) in page.into_iter().zip(live) {
                 let Some(found) = self.differs(rebuilt, live, archived, &folded) else { continue };
+                if found.read_otherwise && !self.reinterpret {
+                    report.read_otherwise += 1;
+                    continue;
+                }
                 report.note(&found);
                 if write && !found.waits {
                     self.write(rebuilt, found, &folded, &mut report).await?;
@@ -158,12 +169,13 @@ impl<A: Archive, E: Entities + Quarantine> Repair<'_, A, E> {
             }
             let money = money(None, Some(&archived));
             let words = vec!["it has no live record".to_owned()];
-            let drift = Drift { entity: archived.key.clone(), words, money };
-            return Some(Found { live: None, archived, shard, drift, waits: false });
+            let drift = Drift { entity: archived.key.clone(), words, money, status: None };
+            return Some(Found { live: None, archived, shard, drift, waits: false, read_otherwise: false });
         };
         let Verdict::Differs(drift) = compare(&live, &archived, through, Some(folded)) else { return None };
         let waits = live.through > *through;
-        Some(Found { live: Some(live), archived, shard, drift, waits })
+        let read_otherwise = read_otherwise(&live, &archived);
+        Some(Found { live: Some(live), archived, shard, drift, waits, read_otherwise })
     }
 
     /// Writes one record; after a conflict it is compared again with what is there now.
@@ -242,6 +254,14 @@ impl<A: Archive, E: Entities + Quarantine> Repair<'_, A, E> {
         }
         Ok(fates)
     }
+}
+
+/// Whether an event that both have has other facts, or counts in one and is in the quarantine of the other.
+fn read_otherwise(live: &EntityRecord, archived: &EntityRecord) -> bool {
+    let known: HashMap<_, _> = live.entries.iter().map(|entry| (&entry.id, &entry.digest)).collect();
+    archived.entries.iter().any(|entry| known.get(&entry.id).is_some_and(|digest| **digest != entry.digest))
+        || archived.entries.iter().any(|entry| live.quarantined.contains(&entry.id))
+        || live.entries.iter().any(|entry| archived.quarantined.contains(&entry.id))
 }
 
 fn quarantined(id: &str, row: &Sequenced<Envelope>, reason: String) -> Result<Quarantined> {

@@ -43,6 +43,8 @@ pub struct Report {
     pub missing_in_archive: Vec<EntityKey>,
     /// What all the differences come to, by currency and figure; zero sums are left out.
     pub money: Vec<MoneyDifference>,
+    /// Which statuses differ, and in how many entities.
+    pub statuses: Vec<StatusChange>,
     /// The archive itself.
     pub chain: ChainReport,
     /// The signatures, if they were checked.
@@ -58,6 +60,19 @@ pub struct Drift {
     pub words: Vec<String>,
     /// What differs in money.
     pub money: Vec<MoneyDifference>,
+    /// The status, where it differs.
+    pub status: Option<StatusChange>,
+}
+
+/// A status that differs, and in how many entities.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StatusChange {
+    /// What the live state says.
+    pub live: String,
+    /// What the archive says.
+    pub archive: String,
+    /// How many entities.
+    pub entities: u64,
 }
 
 /// A figure that differs. Amounts are minor units of the currency.
@@ -100,6 +115,7 @@ impl Report {
     pub(crate) fn note_drift(&mut self, drift: Drift) {
         self.drift_total += 1;
         add_money(&mut self.money, &drift.money);
+        add_statuses(&mut self.statuses, drift.status.as_slice());
         if self.drift.len() < NAMED_MAX {
             self.drift.push(drift);
         }
@@ -136,6 +152,7 @@ impl Report {
         self.missing_in_archive_total += other.missing_in_archive_total;
         self.missing_in_archive.extend(other.missing_in_archive);
         add_money(&mut self.money, &other.money);
+        add_statuses(&mut self.statuses, &other.statuses);
     }
 
     /// Puts everything in order: what is named does not depend on the number of threads, unless there is
@@ -148,8 +165,18 @@ impl Report {
         self.missing_in_archive.sort_unstable();
         self.missing_in_archive.truncate(NAMED_MAX);
         self.money.retain(|sum| sum.difference != 0);
+        self.statuses.sort_by(|a, b| (&a.live, &a.archive).cmp(&(&b.live, &b.archive)));
         self.money.sort_by(|a, b| a.currency.cmp(&b.currency).then(a.figure.cmp(b.figure)));
         self
+    }
+}
+
+fn add_statuses(sums: &mut Vec<StatusChange>, changes: &[StatusChange]) {
+    for new in changes {
+        match sums.iter_mut().find(|sum| sum.live == new.live && sum.archive == new.archive) {
+            Some(sum) => sum.entities += new.entities,
+            None => sums.push(new.clone()),
+        }
     }
 }
 

@@ -34,14 +34,33 @@ pub(crate) fn push_record(file: &mut SpillWriter, shard: u16, binary: &[u8]) -> 
     })
 }
 
-/// Adds an event that is not taken yet: `shard`, key behind its length, event.
+/// Adds an event that is not taken yet.
 pub(crate) fn push_event(file: &mut SpillWriter, shard: u16, key: &EntityKey, event: &Incoming) -> Result<()> {
-    file.push(|mut out| {
-        out.push(EVENT);
-        out.extend_from_slice(&shard.to_le_bytes());
-        push_key(&mut out, key);
-        event.write(out)
-    })
+    file.push(|out| write_event(out, shard, key, event))
+}
+
+/// Appends an event: `shard`, key behind its length, event.
+pub(crate) fn write_event(mut out: Vec<u8>, shard: u16, key: &EntityKey, event: &Incoming) -> Result<Vec<u8>> {
+    out.push(EVENT);
+    out.extend_from_slice(&shard.to_le_bytes());
+    push_key(&mut out, key);
+    event.write(out)
+}
+
+/// Takes a record or an event into histories; a live record is left alone, and that is said.
+pub(crate) fn take_item(histories: &mut Histories, item: &[u8]) -> Result<bool> {
+    match parse(item)? {
+        Item::Record(shard, binary) => match key_of(binary).and_then(|key| std::str::from_utf8(key).ok()) {
+            Some(key) => histories.restore(shard, &EntityKey::parse(key)?, binary)?,
+            None => histories.restore(shard, &EntityRecord::decode(binary)?.key, binary)?,
+        },
+        Item::Event(shard, key, event) => {
+            let hash = histories.hash(&key);
+            histories.take(hash, shard, key, event)?;
+        }
+        Item::Live(..) => return Ok(false),
+    }
+    Ok(true)
 }
 
 /// Adds a live record: key behind its length, stored form.
@@ -113,16 +132,8 @@ pub(crate) fn fold_until_live(items: &mut SpillReader, bounds: Bounds) -> Result
     // Another hash than the one that brought these together.
     let mut histories = Histories::new(bounds, foldhash::fast::RandomState::default());
     while let Some(item) = items.peek()? {
-        match parse(item)? {
-            Item::Record(shard, binary) => match key_of(binary).and_then(|key| std::str::from_utf8(key).ok()) {
-                Some(key) => histories.restore(shard, &EntityKey::parse(key)?, binary)?,
-                None => histories.restore(shard, &EntityRecord::decode(binary)?.key, binary)?,
-            },
-            Item::Event(shard, key, event) => {
-                let hash = histories.hash(&key);
-                histories.take(hash, shard, key, event)?;
-            }
-            Item::Live(..) => break,
+        if !take_item(&mut histories, item)? {
+            break;
         }
         items.pass();
     }

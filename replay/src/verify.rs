@@ -6,19 +6,19 @@
 
 use std::collections::HashMap;
 
-use ledgerline_domain::Result;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
 use ledgerline_domain::ports::{Archive, Entities, StoredPage};
 use ledgerline_domain::record::{EntityRecord, same_but_for_revision};
+use ledgerline_domain::{Error, Result};
 
 use crate::chain::{ChainReport, OnProgress};
 use crate::cold::Lying;
 use crate::compare::{Verdict, compare, money};
-use crate::crew::owner_of;
+use crate::crew::{owner_of, together};
 use crate::fetch::Ahead;
-use crate::histories::Histories;
-use crate::pass::{Pass, Shards, pass};
-use crate::rebuild::{Counts, Input};
+use crate::histories::{Fates, Histories};
+use crate::pass::{Order, Pass, Shards, pass};
+use crate::rebuild::Input;
 use crate::report::Report;
 use crate::spilled::Compared;
 use crate::within::Within;
@@ -40,8 +40,25 @@ pub async fn verify<A: Archive, E: Entities>(
     shard_of: ShardOf<'_>,
     on_progress: OnProgress<'_>,
 ) -> Result<Report> {
-    let Pass { mut histories, shards, mut counts, signatures, chain, .. } =
-        pass(archive, input, Within::default(), on_progress).await?;
+    for order in [Order::SideBySide, Order::OneByOne] {
+        if let Some(report) = attempt(archive, entities, input, shard_of, order, &mut *on_progress).await? {
+            return Ok(report);
+        }
+    }
+    Err(Error::internal("fold the archive: no order was tried"))
+}
+
+/// Does it in that order; nothing when that would count and is not the archive's own.
+async fn attempt<A: Archive, E: Entities>(
+    archive: &A,
+    entities: &E,
+    input: &Input<'_>,
+    shard_of: ShardOf<'_>,
+    order: Order,
+    on_progress: OnProgress<'_>,
+) -> Result<Option<Report>> {
+    let pass = pass(archive, input, Within::default(), order, on_progress).await?;
+    let Pass { mut histories, shards, mut counts, signatures, chain, .. } = pass;
     let mut folded = HashMap::new();
     for chain in &chain.shards {
         // Read before the records: everything up to here is in them.
@@ -63,34 +80,31 @@ pub async fn verify<A: Archive, E: Entities>(
         for stored in &records {
             if input.only.is_some_and(|only| !only(&stored.key)) {
                 comparing.report.not_compared += 1;
-            } else if let Some(hash) = histories.first().map(|histories| histories.hash(&stored.key)) {
-                let owner = owner_of(hash, histories.len());
-                if let Some(histories) = histories.get_mut(owner) {
-                    histories.compare(hash, &stored.key, &stored.binary, &mut comparing)?;
-                }
+                continue;
+            }
+            let owner = owner_of(&stored.key, histories.len());
+            if let Some(histories) = histories.get_mut(owner) {
+                histories.compare(histories.hash(&stored.key), &stored.key, &stored.binary, &mut comparing)?;
             }
         }
     }
-    for (part, fates) in finish(histories, &seen)? {
+    for done in together(histories.into_iter(), |histories| finish(histories, &seen)) {
+        let (part, fates) = done?;
+        if fates.crossed && order == Order::SideBySide {
+            return Ok(None);
+        }
         report.add(part);
-        counts.add(&fates);
+        counts.add(&fates.counts);
     }
-    Ok(Report { counts, signatures, chain, ..report }.finish())
+    Ok(Some(Report { counts, signatures, chain, ..report }.finish()))
 }
 
-/// Compares what is left, each thread's histories on a thread of their own.
-fn finish(histories: Vec<Histories>, seen: &Seen<'_>) -> Result<Vec<(Report, Counts)>> {
-    let one = |histories: Histories| {
-        let mut report = Report::default();
-        let (fates, entities) = histories.finish_comparing(&mut Comparing { seen, report: &mut report })?;
-        report.entities = entities;
-        Ok((report, fates))
-    };
-    let done = std::thread::scope(|scope| {
-        let work: Vec<_> = histories.into_iter().map(|histories| scope.spawn(|| one(histories))).collect();
-        work.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
-    });
-    done.into_iter().map(|done| done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+/// Compares what is left of one thread's histories.
+fn finish(histories: Histories, seen: &Seen<'_>) -> Result<(Report, Fates)> {
+    let mut report = Report::default();
+    let (fates, entities) = histories.finish_comparing(&mut Comparing { seen, report: &mut report })?;
+    report.entities = entities;
+    Ok((report, fates))
 }
 
 /// How far archive and live state are.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
 use ledgerline_domain::ports::Archive;
 use ledgerline_domain::segment::keys::{self, SegmentKey};
-use ledgerline_domain::segment::{ByteRange, Diagnosis, SegmentReader, SegmentSummary, diagnose};
+use ledgerline_domain::segment::{ByteRange, Diagnosis, SegmentInfo, SegmentReader, SegmentSummary, diagnose};
 use ledgerline_domain::{Error, Result};
 
 use crate::chain::{ChainReport, FaultKind, OnProgress, Progress, ShardChain};
@@ -66,18 +66,19 @@ impl<'a, A: Archive> Walk<'a, A> {
         })
     }
 
-    /// The keys of the next `count` segments, which the caller fetches, inspects and has
-    /// [accepted](Self::accept), in their order. None at the end.
-    pub(crate) fn next_keys(&mut self, count: usize) -> Vec<SegmentKey> {
-        self.keys.by_ref().take(count).collect()
+    /// The keys of the segments, in their order, for a caller that fetches and inspects them itself and
+    /// has them [accepted](Self::accept), in this order.
+    pub(crate) fn take_keys(&mut self) -> Vec<SegmentKey> {
+        self.keys.by_ref().collect()
     }
 
     /// The next segment that can be read.
     pub(crate) async fn next(&mut self) -> Result<Option<SegmentReader>> {
         while let Some(key) = self.keys.next() {
-            let inspected = Fetched::get(self.archive, key).await?.inspect()?;
-            if let Some(segment) = self.accept(inspected) {
-                return Ok(Some(segment));
+            let (inspected, segment) = Fetched::get(self.archive, key).await?.inspect()?;
+            self.accept(inspected);
+            if segment.is_some() {
+                return Ok(segment);
             }
         }
         Ok(None)
@@ -97,43 +98,40 @@ impl<'a, A: Archive> Walk<'a, A> {
         Ok(())
     }
 
-    /// Takes note of one object: checks it against its key and its predecessor. Gives the segment if
-    /// it can be read.
-    pub(crate) fn accept(&mut self, inspected: Inspected) -> Option<SegmentReader> {
+    /// Takes note of one object: checks it against its key and its predecessor.
+    pub(crate) fn accept(&mut self, inspected: Inspected) {
         self.progress.segments += 1;
         let Inspected { key, text, found } = inspected;
-        let Some(Found { sha256, bytes, segment }) = found else {
+        let Some(Found { sha256, bytes, opened }) = found else {
             self.report.note(FaultKind::Missing, text, "the archive lists it but does not have it");
-            return None;
+            return;
         };
-        let segment = match segment {
-            Opened::Segment(segment) => Some(segment),
+        let segment = match opened {
+            Opened::Segment(info) => Some(info),
             Opened::Misplaced(own) => {
                 // It is not a link of the chain here, whatever it is elsewhere.
                 self.report.note(FaultKind::Misplaced, &text, format!("the object under this key is {own}"));
                 self.seen.insert(text, None);
-                return None;
+                return;
             }
-            Opened::Damaged(object) => {
-                note_damage(&mut self.report, &text, &object, self.sizes.get(&text).copied());
+            Opened::Damaged(diagnosis) => {
+                note_diagnosis(&mut self.report, &text, bytes, diagnosis, self.sizes.get(&text).copied());
                 None
             }
         };
         let before = self.before.take().filter(|before| before.shard == key.shard);
-        if let Some(segment) = &segment {
-            self.link(&text, segment, before.as_ref());
-            self.count(segment, bytes);
+        if let Some(info) = &segment {
+            self.link(&text, info, before.as_ref());
+            self.count(info, bytes);
         }
-        let end = segment.as_ref().map(|segment| (sha256.clone(), segment.info().last.clone()));
-        let summary = segment.as_ref().map(|segment| SegmentSummary::new(segment.info(), sha256, bytes));
+        let end = segment.as_ref().map(|info| (sha256.clone(), info.last.clone()));
+        let summary = segment.as_ref().map(|info| SegmentSummary::new(info, sha256, bytes));
         self.seen.insert(text.clone(), summary);
         self.before = Some(Before { key: text, shard: key.shard, end });
-        segment
     }
 
     /// Whether the segment continues the chain.
-    fn link(&mut self, key: &str, segment: &SegmentReader, before: Option<&Before>) {
-        let info = segment.info();
+    fn link(&mut self, key: &str, info: &SegmentInfo, before: Option<&Before>) {
         match (before, &info.start) {
             (None, None) => {}
             (None, Some(start)) => self.report.note(
@@ -160,8 +158,7 @@ impl<'a, A: Archive> Walk<'a, A> {
         }
     }
 
-    fn count(&mut self, segment: &SegmentReader, bytes: u64) {
-        let info = segment.info();
+    fn count(&mut self, info: &SegmentInfo, bytes: u64) {
         if self.report.shards.last().is_none_or(|s| s.shard != info.shard) {
             let shard = info.shard.clone();
             self.report.shards.push(ShardChain { shard, segments: 0, records: 0, bytes: 0, through: None });
@@ -203,7 +200,11 @@ impl<'a, A: Archive> Walk<'a, A> {
 /// Notes what is wrong with an object that cannot be opened, with the place. `expected` is how many bytes it
 /// should have.
 pub(crate) fn note_damage(report: &mut ChainReport, key: &str, object: &Bytes, expected: Option<u64>) {
-    let found = object.len() as u64;
+    note_diagnosis(report, key, object.len() as u64, diagnose(object), expected);
+}
+
+/// The same of an object of `found` bytes that was looked into.
+fn note_diagnosis(report: &mut ChainReport, key: &str, found: u64, diagnosis: Diagnosis, expected: Option<u64>) {
     if let Some(expected) = expected.filter(|expected| *expected != found) {
         let (bytes, words) = if found < expected {
             let missing = ByteRange { first: found, last: expected - 1 };
@@ -214,7 +215,7 @@ pub(crate) fn note_damage(report: &mut ChainReport, key: &str, object: &Bytes, e
         };
         return report.note_at(FaultKind::Damaged, key, Some(bytes), words);
     }
-    match diagnose(object) {
+    match diagnosis {
         Diagnosis::Newer(version) => {
             let words = format!("it is a segment of version {version}, newer than this program knows");
             report.note(FaultKind::Version, key, words);

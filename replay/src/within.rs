@@ -57,12 +57,9 @@ impl Within<'_> {
 
 /// Where each shard's chain ends now, by its last segment.
 pub async fn positions<A: Archive>(archive: &A, stream: &str) -> Result<Positions> {
-    let mut last: BTreeMap<ShardId, String> = BTreeMap::new();
-    for text in archive.list(&keys::segments_of(stream)).await? {
-        if let Some(key) = SegmentKey::parse(&text) {
-            last.insert(key.shard, text);
-        }
-    }
+    // The order of a chain is that of its positions: hours, and so keys, may step back.
+    let (chain, _) = keys::chain_order(archive.list(&keys::segments_of(stream)).await?);
+    let last: BTreeMap<ShardId, String> = chain.into_iter().map(|key| (key.shard.clone(), key.text())).collect();
     let mut positions = Positions::new();
     for (shard, key) in last {
         let object = archive.get(&key).await?;

@@ -1,8 +1,9 @@
 //! Replay from the archive on one thread, against parse + dedupe + fold by hand in memory, in the same
 //! run: rebuild (scan, interpret, fold) and verify (rebuild and compare with the live state), and the
-//! look-up of one entity against the full scan.
+//! look-up of one entity against the full scan. Where there are two cores, both on two threads as well.
 //!
-//! `taskset -c 0 cargo bench -p ledgerline-tests --bench replay`
+//! One thread: `taskset -c 0 cargo bench -p ledgerline-tests --bench replay`
+//! Two threads: `cargo bench -p ledgerline-tests --bench replay`
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use ledgerline_domain::provider::{Provider, Sources};
 use ledgerline_processor::apply::{self, ApplySettings, Progress};
 use ledgerline_processor::archiver::{ArchiverProgress, ArchiverSettings, STREAM_DEFAULT, run_archiver};
 use ledgerline_replay::lookup::events_of;
-use ledgerline_replay::rebuild::{Input, rebuild};
+use ledgerline_replay::rebuild::{Input, Limits, rebuild};
 use ledgerline_replay::verify::verify;
 use ledgerline_tests::bodies::body;
 use ledgerline_tests::limits::{median, parse_and_fold};
@@ -44,25 +45,32 @@ async fn run() {
     let sources = Arc::new(sources);
     fill(&data, &sources, &provider, &source, &bodies).await;
 
-    let input = Input::new(STREAM_DEFAULT, &sources);
+    let input_on = |threads| {
+        let limits = Limits { threads, memory_bytes: 1024 * 1024 * 1024, spill_dir: Some(dir.path()) };
+        Input { limits, ..Input::new(STREAM_DEFAULT, &sources) }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let shards = u32::try_from(data.log.shards().len()).expect("few");
     let shard_of = |key: &EntityKey| Some(ShardId::numbered(shard_index(key, shards)));
     let wanted = EntityKey::parse("stripe/payment/pi_000000000000000000050000").expect("a key");
-    let mut figures: [Vec<f64>; 4] = Default::default();
+    let mut figures: [Vec<f64>; 6] = Default::default();
     for _ in 0..ROUNDS {
         let mut timed = |at: usize, began: Instant| figures[at].push(began.elapsed().as_secs_f64());
         let began = Instant::now();
         assert_eq!(parse_and_fold(bodies.iter().map(AsRef::as_ref)).0, EVENTS / 3);
         timed(0, began);
-        let began = Instant::now();
-        let rebuilt = rebuild(&*data.archive, &input, &mut |_| {}).await.expect("rebuilt");
-        timed(1, began);
-        assert_eq!(rebuilt.counts.records, EVENTS as u64);
-        drop(rebuilt);
-        let began = Instant::now();
-        let report = verify(&*data.archive, &*data.store, &input, &shard_of, &mut |_| {}).await.expect("verified");
-        timed(2, began);
-        assert!(report.is_clean());
+        for threads in 1..=cores.min(2) {
+            let input = input_on(threads);
+            let began = Instant::now();
+            let rebuilt = rebuild(&*data.archive, &input, &mut |_| {}).await.expect("rebuilt");
+            timed([1, 4][threads - 1], began);
+            assert_eq!(rebuilt.counts.records, EVENTS as u64);
+            drop(rebuilt);
+            let began = Instant::now();
+            let report = verify(&*data.archive, &*data.store, &input, &shard_of, &mut |_| {}).await.expect("verified");
+            timed([2, 5][threads - 1], began);
+            assert!(report.is_clean());
+        }
         let began = Instant::now();
         let found = events_of(&*data.archive, STREAM_DEFAULT, None, &wanted).await.expect("looked up");
         timed(3, began);
@@ -74,6 +82,12 @@ async fn run() {
     println!("limit: parse + dedupe + fold by hand   {:>10.0} events/s", rate(0));
     for (at, name) in [(1, "rebuild: scan + interpret + fold"), (2, "verify: rebuild + compare with the store")] {
         println!("{name:<42} {:>6.0} events/s   {:.2} of the limit (goal 0.60)", rate(at), rate(at) / rate(0));
+    }
+    for (at, one, name) in [(4, 1, "rebuild on two threads"), (5, 2, "verify on two threads")] {
+        if cores > 1 {
+            let times = rate(at) / rate(one);
+            println!("{name:<42} {:>6.0} events/s   {times:.2} times one thread (goal 1.80)", rate(at));
+        }
     }
     println!(
         "look-up of one entity: {:.1} ms, {:.3} of the rebuild (goal 0.02)",

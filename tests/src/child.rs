@@ -97,6 +97,14 @@ impl Served {
         assert!(status.success(), "the server ended with {status}\n{}", self.log());
     }
 
+    /// Starts another command on the same settings, to be killed or waited for. Its output is dropped.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs")
+    }
+
     /// Runs another command on the same settings: exit code and standard output.
     ///
     /// # Panics

@@ -2,6 +2,7 @@
 //! conformance suites.
 
 pub mod aws;
+pub mod bare_parquet;
 pub mod bodies;
 pub mod child;
 pub mod conformance;
@@ -12,4 +13,5 @@ pub mod permute;
 pub mod plain_model;
 pub mod sealed;
 pub mod stack;
+pub mod traffic;
 pub mod vault;

@@ -174,7 +174,7 @@ fn sums(events: &[Event<'_>]) -> Known {
         let names: BTreeSet<&str> = of(what).map(|e| e.says.reference).collect();
         let of_name = |name: &'static str| of(what).filter(move |e| e.says.reference == name);
         let largest = |name| of_name(name).map(amount).max().unwrap_or(0);
-        let last = |name| of_name(name).last().map_or("", |e| e.says.status);
+        let last = |name| of_name(name).next_back().map_or("", |e| e.says.status);
         names.into_iter().map(|name| (name, (largest(name), last(name)))).collect()
     };
     let (refunds, disputes) = (subs("refund"), subs("dispute"));

@@ -3,81 +3,19 @@
 //! once, the chain is whole and the replay agrees.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ledgerline_adapters::embedded::EmbeddedReader;
 use ledgerline_domain::ports::{Archive, Entities, EntityFilter};
-use ledgerline_domain::provider::Provider;
 use ledgerline_domain::segment::SegmentReader;
-use ledgerline_domain::signature::sign;
-use ledgerline_domain::time::UnixNanos;
-use ledgerline_tests::bodies::body;
-use ledgerline_tests::child::{SECRET, Served};
+use ledgerline_tests::child::Served;
+use ledgerline_tests::traffic::call;
 use rand::{RngExt, SeedableRng};
 
 const KILLS: usize = 50;
 const CALLERS: usize = 8;
-
-/// Sends every body once over keep-alive connections, whether or not it is answered, and notes the
-/// numbers that were acknowledged.
-fn call(address: &str, next: &AtomicUsize, acknowledged: &Mutex<BTreeSet<usize>>, stop: &AtomicBool) {
-    let provider = Provider::built_in("stripe").expect("built in");
-    let mut connection: Option<BufReader<TcpStream>> = None;
-    while !stop.load(Ordering::Relaxed) {
-        let Some(open) = &mut connection else {
-            connection = TcpStream::connect(address).ok().map(BufReader::new);
-            if connection.is_none() {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            continue;
-        };
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        let body = body(number);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-        let now = UnixNanos::from_seconds(i64::try_from(now).expect("a time")).expect("a time");
-        let headers = sign(provider.scheme(), &SECRET.to_owned().into(), "", now, body.as_bytes()).expect("signed");
-        match exchange(open, &headers, &body) {
-            Some(200) => {
-                acknowledged.lock().expect("not poisoned").insert(number);
-            }
-            Some(503) => {}
-            Some(status) => panic!("status {status}"),
-            None => connection = None,
-        }
-    }
-}
-
-/// One request; `None` when the connection broke, and nothing is known about the event then.
-fn exchange(open: &mut BufReader<TcpStream>, headers: &[(String, String)], body: &str) -> Option<u16> {
-    let mut request = format!("POST /webhooks/shop HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n", body.len());
-    for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    request.push_str("\r\n");
-    request.push_str(body);
-    open.get_mut().write_all(request.as_bytes()).ok()?;
-    let mut line = String::new();
-    open.read_line(&mut line).ok()?;
-    let status: u16 = line.split(' ').nth(1)?.parse().ok()?;
-    let mut length = 0;
-    loop {
-        line.clear();
-        open.read_line(&mut line).ok()?;
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-        if line.trim().is_empty() {
-            break;
-        }
-    }
-    let mut rest = vec![0; length];
-    open.read_exact(&mut rest).ok()?;
-    Some(status)
-}
 
 #[test]
 fn i1_acknowledged_is_kept_through_fifty_kills() {
@@ -90,7 +28,7 @@ fn i1_acknowledged_is_kept_through_fifty_kills() {
         .map(|_| {
             let (address, next, acknowledged, stop) =
                 (served.address.clone(), next.clone(), acknowledged.clone(), stop.clone());
-            std::thread::spawn(move || call(&address, &next, &acknowledged, &stop))
+            std::thread::spawn(move || call(&address, &next, &acknowledged, &stop, Duration::ZERO))
         })
         .collect();
     for _ in 0..KILLS {

@@ -118,6 +118,7 @@ impl World {
             sources: &sources,
             shard_of: &shard_of,
             wanted: &|_| true,
+            reinterpret: true,
             now: UnixNanos::from_nanos(1),
         };
         if write { repair.repair(&rebuilt, &mut |_| {}).await } else { repair.plan(&rebuilt).await }.unwrap()

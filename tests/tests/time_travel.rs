@@ -1,6 +1,6 @@
 //! As-of and known-at against a second, plain model: random histories with late, doubled, contradicting,
 //! tied, unreadable and shuffled events go the whole way (signed request, envelope, log, archiver,
-//! segments, rebuild, export), and every row must be what [`plain_model`] says it is.
+//! segments, rebuild, export), and every row and every adjustment must be what the model says it is.
 //!
 //! `LEDGERLINE_SEED=n` runs one archive alone.
 
@@ -18,9 +18,10 @@ use ledgerline_domain::request::RawRequest;
 use ledgerline_domain::signature::{SecretSet, sign, verify};
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_processor::archiver::{self, ArchiverProgress, ArchiverSettings};
+use ledgerline_replay::adjustments::{self, Closed, Period};
 use ledgerline_replay::export::{Cut, Row, write_json_line};
 use ledgerline_replay::rebuild::{Input, Rebuilt, rebuild};
-use ledgerline_tests::plain_model::{Copy, Known, Order, Says, state};
+use ledgerline_tests::plain_model::{Copy, Known, Order, Says, events, state};
 use ledgerline_tests::stack::HandClock;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -231,7 +232,7 @@ async fn folded(records: &[Record]) -> Rebuilt {
     }
     stop.send_replace(true);
     archiver.await.unwrap().unwrap();
-    let input = Input { stream: archiver::STREAM_DEFAULT, sources: &sources, recheck: None };
+    let input = Input::new(archiver::STREAM_DEFAULT, &sources);
     let rebuilt = rebuild(&*archive, &input, &mut |_| ()).await.unwrap();
     assert!(rebuilt.chain.is_clean() && rebuilt.counts.records == records.len() as u64, "{:?}", rebuilt.chain);
     assert!(rebuilt.chain.segments() > 4, "several segments");
@@ -260,8 +261,7 @@ fn exported(rebuilt: &Rebuilt, cut: Cut) -> BTreeMap<String, Known> {
     let known = |line: &str| {
         let row: Value = serde_json::from_str(line).unwrap();
         let count = |name: &str| usize::try_from(row[name].as_u64().unwrap()).unwrap();
-        let money = ["requested", "authorized", "captured", "refunded", "disputed", "fees"]
-            .map(|figure| i128::from(row[figure].as_i64().unwrap()));
+        let money = FIGURES.map(|figure| i128::from(row[figure].as_i64().unwrap()));
         let known = Known {
             status: row["status"].as_str().unwrap().to_owned(),
             currency: row["currency"].as_str().map(str::to_owned),
@@ -274,15 +274,75 @@ fn exported(rebuilt: &Rebuilt, cut: Cut) -> BTreeMap<String, Known> {
     text.lines().map(known).collect()
 }
 
+/// Payments' logs by entity.
+type Logs = BTreeMap<String, (Order, Vec<Copy>)>;
+
+const FIGURES: [&str; 6] = ["requested", "authorized", "captured", "refunded", "disputed", "fees"];
+
+/// What was received after `close` and changes `as_of`: per entity with late events the status then and now
+/// and the ids of the events; and the sums of all by currency and figure, then and now.
+type Found = (BTreeMap<String, (String, String, Vec<String>)>, BTreeMap<(String, String), (i128, i128)>);
+
+fn adjusted(rebuilt: &Rebuilt, as_of: i64, close: i64) -> Found {
+    let at = UnixNanos::from_nanos;
+    let period = Period { from: at(0), until: at(as_of), closed: Closed::At(at(close)) };
+    let mut rows = BTreeMap::new();
+    let summary = adjustments::find(rebuilt, &period, |row| -> ledgerline_domain::Result<()> {
+        let mut late: Vec<String> = row.late.into_iter().map(|event| event.id).collect();
+        late.sort();
+        rows.insert(row.entity, (row.status_then, row.status_now, late));
+        Ok(())
+    })
+    .unwrap();
+    let mut sums = BTreeMap::<_, (i128, i128)>::new();
+    for change in summary.changes() {
+        let sum = sums.entry((change.currency, change.figure.to_owned())).or_default();
+        (sum.0, sum.1) = (sum.0 + change.then, sum.1 + change.now);
+        assert_eq!(change.difference, change.now - change.then);
+    }
+    // Only of the figures that changed anywhere.
+    sums.retain(|_, (then, now)| then != now);
+    (rows, sums)
+}
+
+fn adjusted_plainly(logs: &Logs, as_of: i64, close: i64) -> Found {
+    let (mut rows, mut sums) = (BTreeMap::new(), BTreeMap::<_, (i128, i128)>::new());
+    let mut per_source = BTreeMap::<(String, String, String), (i128, i128)>::new();
+    for (entity, (order, log)) in logs {
+        let (then, now) = (state(*order, log, Some(as_of), Some(close)), state(*order, log, Some(as_of), None));
+        let source = entity.split('/').next().unwrap();
+        for (known, is_now) in [(&then, false), (&now, true)] {
+            let Some(known) = known else { continue };
+            for (figure, amount) in FIGURES.into_iter().zip(known.money) {
+                let key = (source.to_owned(), known.currency.clone().unwrap_or_default(), figure.to_owned());
+                let sum = per_source.entry(key).or_default();
+                *if is_now { &mut sum.1 } else { &mut sum.0 } += amount;
+            }
+        }
+        let late = events(*order, log).into_iter().filter(|e| e.happened() <= as_of && e.received > close);
+        let late: Vec<String> = late.map(|event| event.copy.id.clone()).collect();
+        if !late.is_empty() {
+            let status = |known: Option<Known>| known.map_or("unread".into(), |known| known.status);
+            rows.insert(entity.clone(), (status(then), status(now), late));
+        }
+    }
+    for ((_, currency, figure), (then, now)) in per_source.into_iter().filter(|(_, (then, now))| then != now) {
+        let sum = sums.entry((currency, figure)).or_default();
+        (sum.0, sum.1) = (sum.0 + then, sum.1 + now);
+    }
+    sums.retain(|_, (then, now)| then != now);
+    (rows, sums)
+}
+
 #[test]
 fn every_look_is_what_a_plain_model_says() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let only = std::env::var("LEDGERLINE_SEED").ok().map(|seed| seed.parse().unwrap());
-    let (mut cases, mut seen) = (0_u64, BTreeMap::<String, u64>::new());
+    let (mut cases, mut late, mut seen) = (0_u64, 0, BTreeMap::<String, u64>::new());
     for seed in only.map_or(0..ARCHIVES, |seed| seed..seed + 1) {
         let records = log(seed);
         let rebuilt = runtime.block_on(folded(&records));
-        let mut logs: BTreeMap<String, (Order, Vec<Copy>)> = BTreeMap::new();
+        let mut logs = Logs::new();
         for record in &records {
             let (source, order, _) = SOURCES[record.source];
             let log = logs.entry(format!("{source}/payment/p{}", record.payment));
@@ -300,9 +360,15 @@ fn every_look_is_what_a_plain_model_says() {
                 cases += 1;
             }
             assert!(rows.is_empty(), "seed {seed}: rows of unknown entities: {rows:?}");
+            if let (Some(as_of), Some(close)) = (as_of, known_at) {
+                let (found, wanted) = (adjusted(&rebuilt, as_of, close), adjusted_plainly(&logs, as_of, close));
+                assert_eq!(found, wanted, "seed {seed}: adjustments at {cut:?}");
+                late += found.0.len();
+            }
         }
     }
-    println!("{cases} looks at a payment, by what they found: {seen:?}");
+    println!("{cases} looks at a payment, by what they found: {seen:?}; {late} adjustments");
+    assert!(only.is_some() || late > 1000, "{late} adjustments");
     // The random histories must reach what they are made for.
     for word in ["nothing", "held", "captured", "partially_refunded", "refunded", "disputed", "charged_back", "failed"]
     {

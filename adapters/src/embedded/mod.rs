@@ -198,4 +198,11 @@ impl EmbeddedReader {
         let state = self.state.clone();
         files::blocking(move || state.building(number)).await
     }
+
+    /// The records of the live generation, to repair some of them: each write is compared with the revision
+    /// that was read, so it may go on beside the process that owns the data.
+    pub async fn to_repair(&self) -> Result<EmbeddedStore> {
+        let (state, live) = (self.state.clone(), self.live);
+        files::blocking(move || state.to_repair(live)).await
+    }
 }

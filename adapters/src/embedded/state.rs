@@ -73,6 +73,15 @@ impl StateFiles {
         EmbeddedStore::open(&self.path(number), None)
     }
 
+    /// Opens a generation's records to write some of them beside the process that owns the data.
+    pub fn to_repair(&self, number: u32) -> Result<EmbeddedStore> {
+        let path = self.path(number);
+        if !path.exists() {
+            return Err(Error::invalid(format!("open generation {number}: its records are not there")));
+        }
+        EmbeddedStore::open(&path, None)
+    }
+
     /// Deletes a generation's files, if there are any. Whoever still reads it reads on.
     pub fn delete(&self, number: u32) -> Result<()> {
         self.opened().remove(&number);

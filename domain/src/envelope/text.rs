@@ -53,6 +53,9 @@ impl Envelope {
         if let Some(reason) = &event.unreadable {
             member(&mut out, b"unreadable", reason);
         }
+        if let Some(run) = &self.redrive_run {
+            member(&mut out, b"redriverun", run);
+        }
         if !self.content_type.is_empty() {
             member(&mut out, b"datacontenttype", &self.content_type);
         }
@@ -125,6 +128,7 @@ impl Envelope {
             content_type: wire.datacontenttype.filter(|_| evidence).map(string).transpose()?.unwrap_or_default().into(),
             key_id: of_evidence(wire.keyid)?.into(),
             signature_headers: of_evidence(wire.signatureheaders)?.into_owned(),
+            redrive_run: wire.redriverun.filter(|_| evidence).map(string).transpose()?.map(Into::into),
         })
     }
 }
@@ -145,6 +149,7 @@ struct Wire<'a> {
     requestdigest: Option<Quoted<'a>>,
     requestindex: Option<Quoted<'a>>,
     unreadable: Option<Quoted<'a>>,
+    redriverun: Option<Quoted<'a>>,
     datacontenttype: Option<Quoted<'a>>,
     data: Option<&'a [u8]>,
     data_base64: Option<Quoted<'a>>,
@@ -183,6 +188,7 @@ impl<'a> Wire<'a> {
                 "requestdigest" => &mut wire.requestdigest,
                 "requestindex" => &mut wire.requestindex,
                 "unreadable" => &mut wire.unreadable,
+                "redriverun" => &mut wire.redriverun,
                 "datacontenttype" => &mut wire.datacontenttype,
                 "data_base64" => &mut wire.data_base64,
                 _ => continue,

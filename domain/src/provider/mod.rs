@@ -43,7 +43,7 @@ const PLANS_MAX: usize = 4096;
 /// How one company's webhooks look.
 pub struct Provider {
     file: file::ProviderFile,
-    text: String,
+    text: Box<str>,
     identify: identify::IdentifyPlan,
     body: body::BodyPlan,
     hydrate: Vec<hydrate::HydratePlan>,
@@ -57,8 +57,8 @@ impl Provider {
     /// Reads and checks a provider file. Errors are [`Invalid`](crate::ErrorKind::Invalid) and name
     /// `file`, the key and the fix.
     pub fn parse(file: &str, text: &str) -> Result<Self> {
-        let text = text.to_owned();
-        let file = file::ProviderFile::parse(file, &text)?;
+        let file = file::ProviderFile::parse(file, text)?;
+        let text = text.into();
         let identify = identify::IdentifyPlan::new(&file);
         // Items of a split request are JSON. The check has made sure that the rest can be planned.
         let whole = file.body.as_ref().filter(|_| file.split.is_none());
@@ -90,7 +90,7 @@ impl Provider {
         &self.file.name
     }
 
-    /// The text of its file: whoever parses it reads events the same way.
+    /// Its file, verbatim.
     pub fn text(&self) -> &str {
         &self.text
     }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use parquet::file::metadata::KeyValue;
+use serde::{Deserialize, Serialize};
 
 use super::contents::{Contents, TimeSpan};
 use super::keys::{SegmentKey, check_sequence, check_shard, check_stream};
@@ -22,6 +23,7 @@ const PREDECESSOR_SHA256: &str = "ledgerline.predecessor.sha256";
 const ARRIVED_AT: &str = "ledgerline.arrived_at";
 const OCCURRED_AT: &str = "ledgerline.occurred_at";
 const RECEIVED_AT: &str = "ledgerline.received_at";
+const REPLACES: &str = "ledgerline.replaces";
 const SOURCES: &str = "ledgerline.sources";
 
 /// One segment named by another.
@@ -31,6 +33,29 @@ pub struct Link {
     pub key: String,
     /// SHA-256 of the object, lower-case hex.
     pub sha256: String,
+}
+
+/// A segment whose rows a compacted object holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// Its key.
+    pub key: String,
+    /// SHA-256 of the object, lower-case hex.
+    pub sha256: String,
+    /// How many records it holds.
+    pub count: u64,
+    /// The position it follows.
+    pub start: Option<SequenceNumber>,
+    /// Position of its last record.
+    pub last: SequenceNumber,
+}
+
+impl Replaced {
+    /// What a compacted object names of a segment.
+    pub fn of(segment: &SegmentSummary) -> Self {
+        let SegmentSummary { key, sha256, count, start, last, .. } = segment.clone();
+        Self { key, sha256, count, start, last }
+    }
 }
 
 /// What a segment is, by its footer.
@@ -52,18 +77,28 @@ pub struct SegmentInfo {
     pub predecessor: Option<Link>,
     /// What its records span.
     pub contents: Contents,
+    /// The segments whose rows it holds, for a compacted object; empty for a segment. A compacted object is
+    /// no link of the chain.
+    pub replaces: Vec<Replaced>,
 }
 
 impl SegmentInfo {
     /// Its key.
     pub fn key(&self) -> String {
         let (stream, shard) = (self.stream.clone(), self.shard.clone());
-        SegmentKey { stream, shard, start: self.start.clone(), hour: self.hour.clone() }.text()
+        let key = SegmentKey { stream, shard, start: self.start.clone(), hour: self.hour.clone() };
+        if self.replaces.is_empty() { key.text() } else { key.compacted_text() }
     }
 
     /// The footer's pairs, the unset checksums of a data part of so many bytes included.
     pub(super) fn to_pairs(&self, data_bytes: usize) -> Vec<KeyValue> {
         let text = |s: Option<&SequenceNumber>| s.map(|s| s.as_str().to_owned()).unwrap_or_default();
+        // Text that serde_json has no reason to refuse: strings and numbers.
+        let replaces = if self.replaces.is_empty() {
+            String::new()
+        } else {
+            serde_json::to_string(&self.replaces).unwrap_or_default()
+        };
         let sources: Vec<String> =
             self.contents.sources.iter().map(|(source, count)| format!("{source}={count}")).collect();
         let before = self.predecessor.clone().unwrap_or(Link { key: String::new(), sha256: String::new() });
@@ -81,6 +116,7 @@ impl SegmentInfo {
             (OCCURRED_AT, self.contents.occurred_at.map(|span| span.text()).unwrap_or_default()),
             (RECEIVED_AT, self.contents.received_at.text()),
             (SOURCES, sources.join(" ")),
+            (REPLACES, replaces),
             (checksum::BLOCKS, checksum::unset_blocks(data_bytes)),
             (checksum::FOOTER, checksum::UNSET.to_owned()),
         ]
@@ -123,6 +159,10 @@ impl SegmentInfo {
             hour: get(HOUR)?.to_owned(),
             predecessor: (!key.is_empty()).then(|| Link { key: key.to_owned(), sha256: sha256.to_owned() }),
             contents,
+            replaces: match get(REPLACES)? {
+                "" => Vec::new(),
+                text => serde_json::from_str(text).map_err(|e| missing(REPLACES).because(e))?,
+            },
         };
         check_stream(&info.stream).map_err(|e| missing(STREAM).because(e))?;
         check_shard(&info.shard).map_err(|e| missing(SHARD).because(e))?;

@@ -3,6 +3,7 @@
 //! | key | object |
 //! | --- | --- |
 //! | `segments/stream={stream}/shard={shard}/hour={hour}/{start}.parquet` | a segment |
+//! | `compacted/…`, the same from there on | rows of several segments, for queries |
 //! | `heads/{stream}/{shard}.json` | where to begin looking for a shard's newest segment |
 //! | `manifests/{stream}/{hour}.json` | what one arrival hour contains |
 //!
@@ -22,6 +23,9 @@ use crate::time::UnixNanos;
 /// Start, in keys, of a shard's first segment: `-` is below letters and digits, so it sorts before
 /// every position, whatever its digits.
 pub const ORIGIN: &str = "0-origin";
+
+const SEGMENTS: &str = "segments/";
+const COMPACTED: &str = "compacted/";
 
 /// A segment's key, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +49,21 @@ impl SegmentKey {
 
     /// Takes a key apart; `None` when it is not the key of a segment.
     pub fn parse(key: &str) -> Option<Self> {
-        Self::parse_below("segments/", key)
+        Self::parse_below(SEGMENTS, key)
     }
 
-    pub(super) fn parse_below(folder: &str, key: &str) -> Option<Self> {
+    /// The key of a compacted object that begins at the same place.
+    pub fn compacted_text(&self) -> String {
+        let text = self.text();
+        format!("{COMPACTED}{}", text.strip_prefix(SEGMENTS).unwrap_or(&text))
+    }
+
+    /// Takes the key of a compacted object apart.
+    pub fn parse_compacted(key: &str) -> Option<Self> {
+        Self::parse_below(COMPACTED, key)
+    }
+
+    fn parse_below(folder: &str, key: &str) -> Option<Self> {
         let mut parts = key.strip_prefix(folder)?.splitn(4, '/');
         let mut part = |name: &str| parts.next()?.strip_prefix(name)?.strip_prefix('=');
         let (stream, shard, hour) = (part("stream")?, part("shard")?, part("hour")?);
@@ -78,7 +93,12 @@ pub fn chain_order(keys: Vec<String>) -> (Vec<SegmentKey>, Vec<String>) {
 
 /// Prefix of all segments of a stream.
 pub fn segments_of(stream: &str) -> String {
-    format!("segments/stream={stream}/")
+    format!("{SEGMENTS}stream={stream}/")
+}
+
+/// Prefix of all compacted objects of a stream.
+pub fn compacted_of(stream: &str) -> String {
+    format!("{COMPACTED}stream={stream}/")
 }
 
 /// Prefix of a shard's segments.

@@ -33,7 +33,7 @@ mod writer;
 pub use checksum::BLOCK_BYTES;
 pub use contents::{Contents, TimeSpan};
 pub use damage::{ByteRange, Damage};
-pub use info::{Link, Segment, SegmentInfo};
+pub use info::{Link, Replaced, Segment, SegmentInfo};
 pub use manifest::{Head, Manifest, SegmentSummary, ShardManifest, Totals};
 pub use reader::{Diagnosis, Rows, Scratch, SegmentReader, diagnose};
 pub use writer::{SegmentPlace, SegmentWriter};

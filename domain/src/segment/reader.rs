@@ -12,6 +12,7 @@ use bytes::Bytes;
 use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::statistics::Statistics;
 
 use super::SEGMENT_VERSION;
 use super::checksum::{self, Verdict};
@@ -24,6 +25,7 @@ use crate::envelope::Envelope;
 use crate::error::{Error, Result};
 use crate::ids::{EntityKey, SequenceNumber};
 use crate::ports::Sequenced;
+use crate::time::UnixNanos;
 
 /// Rows that a scan decodes at a time.
 const STRIDE_ROWS: usize = 512;
@@ -80,9 +82,17 @@ impl SegmentReader {
         Rows { spare: scratch.0, ..self.scan(evidence) }
     }
 
+    /// The rows of those row groups that, by their statistics, may have some that arrived at `from` or
+    /// later and before `to`; what is not given bounds nothing.
+    pub fn rows_between(&self, from: Option<UnixNanos>, to: Option<UnixNanos>) -> Rows {
+        Rows { partial: true, between: (from, to), ..self.scan(true) }
+    }
+
     fn scan(&self, evidence: bool) -> Rows {
         Rows {
             segment: self.clone(),
+            partial: false,
+            between: (None, None),
             evidence,
             spare: Unpacker::default(),
             group: 0,
@@ -105,16 +115,28 @@ impl SegmentReader {
         })
     }
 
-    /// The rows about `entity`. Row groups that cannot hold any are not read, and of the others
-    /// only the entity column and the pages around the rows found.
+    /// The rows about `entity`; as [`rows_of_any`](Self::rows_of_any).
     pub fn rows_of(&self, entity: &EntityKey) -> Result<Vec<Sequenced<Envelope>>> {
+        self.rows_of_any(std::slice::from_ref(entity))
+    }
+
+    /// The rows about any of `entities`, in order. Row groups that cannot hold any are not read, and of the others
+    /// only the entity column and the pages around the rows found.
+    pub fn rows_of_any(&self, entities: &[EntityKey]) -> Result<Vec<Sequenced<Envelope>>> {
         fenced(|| {
             let mut found = Vec::new();
             for group in self.metadata.row_groups() {
-                if !self.group_may_hold(group, entity)? {
+                let mut wanted = Vec::new();
+                for entity in entities {
+                    if self.group_may_hold(group, entity)? {
+                        wanted.push(entity.as_str().as_bytes());
+                    }
+                }
+                if wanted.is_empty() {
                     continue;
                 }
-                let places = places_of(&self.object, group, entity)?;
+                wanted.sort_unstable();
+                let places = places_of(&self.object, group, &wanted)?;
                 if places.is_empty() {
                     continue;
                 }
@@ -160,6 +182,10 @@ pub struct Scratch(Unpacker);
 /// A scan of a segment.
 pub struct Rows {
     segment: SegmentReader,
+    /// Whether row groups are left out.
+    partial: bool,
+    /// Arrival times of the row groups to read.
+    between: (Option<UnixNanos>, Option<UnixNanos>),
     evidence: bool,
     spare: Unpacker,
     group: usize,
@@ -184,6 +210,9 @@ impl Rows {
             }
             let Some(group) = self.segment.metadata.row_groups().get(self.group) else { return Ok(None) };
             self.group += 1;
+            if self.partial && !arrived_between(group, self.between) {
+                continue;
+            }
             let spare = std::mem::take(&mut self.spare);
             let unpacker = self.cursor.take().map(Cursor::into_unpacker).unwrap_or(spare);
             self.cursor = Some(Cursor::open(&self.segment.object, group, STRIDE_ROWS, self.evidence, unpacker)?);
@@ -194,7 +223,7 @@ impl Rows {
         let next = fenced(|| self.next_row()).map_err(|error| self.at_row(error))?;
         let info = &self.segment.info;
         let Some(row) = next else {
-            let whole = self.given == info.count && self.before.as_ref() == Some(&info.last);
+            let whole = self.partial || self.given == info.count && self.before.as_ref() == Some(&info.last);
             return if whole { Ok(None) } else { Err(unsound("it does not end where its footer says")) };
         };
         if self.before.as_ref().is_some_and(|before| row.sequence <= *before) {
@@ -227,6 +256,16 @@ impl Iterator for Rows {
         self.done = !matches!(next, Some(Ok(_)));
         next
     }
+}
+
+/// Whether a row group may have rows that arrived in the range. The statistics are exact microseconds.
+fn arrived_between(group: &RowGroupMetaData, (from, to): (Option<UnixNanos>, Option<UnixNanos>)) -> bool {
+    let statistics = group.columns().get(schema::ARRIVED_AT).and_then(|chunk| chunk.statistics());
+    let Some(Statistics::Int64(micros)) = statistics else { return true };
+    let micro = |at: UnixNanos| at.nanos().div_euclid(1000);
+    let too_early = from.zip(micros.max_opt()).is_some_and(|(from, last)| *last < micro(from));
+    let too_late = to.zip(micros.min_opt()).is_some_and(|(to, first)| *first > micro(to));
+    !too_early && !too_late
 }
 
 /// Runs a decoder; a panic of it becomes an error.

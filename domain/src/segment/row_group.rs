@@ -47,6 +47,7 @@ struct Evidence {
     key_id: Typed<ByteArrayType>,
     content_type: Typed<ByteArrayType>,
     signature_headers: Plain,
+    redrive_run: Typed<ByteArrayType>,
 }
 
 impl Cursor {
@@ -104,6 +105,7 @@ impl Cursor {
         if let Some(evidence) = &mut self.evidence {
             evidence.key_id.skip(count)?;
             evidence.content_type.skip(count)?;
+            evidence.redrive_run.skip(count)?;
             evidence.signature_headers.skip(&mut self.unpacker, count)?;
         }
         for column in [&mut self.arrived_at, &mut self.occurred_at, &mut self.received_at] {
@@ -141,13 +143,14 @@ impl Cursor {
             part,
             unreadable: self.unreadable.maybe()?.map(|u| utf8(u.data()).map(str::to_owned)).transpose()?,
         };
-        let (mut key_id, mut content_type, mut headers) = Default::default();
+        let (mut key_id, mut content_type, mut headers, mut redrive_run) = Default::default();
         if let Some(evidence) = &mut self.evidence {
             key_id = text(evidence.key_id.value()?.data())?;
             content_type = text(evidence.content_type.value()?.data())?;
             headers = evidence.signature_headers.next(unpacker, |page, at| utf8(&page[at]).map(str::to_owned))?;
+            redrive_run = evidence.redrive_run.maybe()?.map(|run| text(run.data())).transpose()?;
         }
-        let value = Envelope::restore(event, self.received_at.value()?, content_type, key_id, headers);
+        let value = Envelope::restore(event, self.received_at.value()?, content_type, key_id, headers, redrive_run);
         let sequence = self.sequence.next(unpacker, |page, at| text(&page[at]).map(SequenceNumber::new))?;
         Ok(Sequenced { sequence, arrived_at: self.arrived_at.value()?, value })
     }
@@ -165,6 +168,7 @@ impl Cursor {
         if let Some(evidence) = &mut self.evidence {
             evidence.key_id.decode(rows)?;
             evidence.content_type.decode(rows)?;
+            evidence.redrive_run.decode(rows)?;
         }
         self.ahead = rows;
         if rows == 0 { Err(damaged()) } else { Ok(()) }
@@ -177,17 +181,21 @@ impl Evidence {
             key_id: words(object, group, schema::KEY_ID)?,
             content_type: words(object, group, schema::CONTENT_TYPE)?,
             signature_headers: Plain::open(object, group, schema::SIGNATURE_HEADERS)?,
+            redrive_run: words(object, group, schema::REDRIVE_RUN)?,
         })
     }
 }
 
-/// Places, within the row group, of the rows about `entity`.
-pub(super) fn places_of(object: &Arc<Bytes>, group: &RowGroupMetaData, entity: &EntityKey) -> Result<Vec<usize>> {
-    let wanted = entity.as_str().as_bytes();
+/// Places, within the row group, of the rows about any of the entities `wanted`, which are sorted.
+pub(super) fn places_of(object: &Arc<Bytes>, group: &RowGroupMetaData, wanted: &[&[u8]]) -> Result<Vec<usize>> {
+    let is_wanted = |entity: &[u8]| match wanted {
+        [one] => *one == entity,
+        many => many.binary_search(&entity).is_ok(),
+    };
     let (mut column, mut unpacker) = (Plain::open(object, group, schema::ENTITY)?, Unpacker::default());
     let mut places = Vec::new();
     for place in 0..rows(group)? {
-        if column.next(&mut unpacker, |page, at| Ok(&page[at] == wanted))? {
+        if column.next(&mut unpacker, |page, at| Ok(is_wanted(&page[at])))? {
             places.push(place);
         }
     }

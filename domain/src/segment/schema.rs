@@ -16,6 +16,7 @@
 //! | `unreadable` | text or null | why the request could not be read |
 //! | `signature_headers` | bytes | the headers that the scheme read, exactly |
 //! | `body` | bytes | the body, exactly |
+//! | `redrive_run` | text or null | the run that appended it to the log again |
 //!
 //! Times are microseconds with a column for the rest, because Spark reads no nanoseconds.
 
@@ -53,6 +54,7 @@ pub(super) const REQUEST_INDEX: usize = 16;
 pub(super) const UNREADABLE: usize = 17;
 pub(super) const SIGNATURE_HEADERS: usize = 18;
 pub(super) const BODY: usize = 19;
+pub(super) const REDRIVE_RUN: usize = 20;
 
 /// What a column holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,7 +80,7 @@ pub(super) enum Kind {
 }
 
 /// Name and kind of every column, in order.
-pub(super) const COLUMNS: [(&str, Kind); 20] = [
+pub(super) const COLUMNS: [(&str, Kind); 21] = [
     ("sequence", Kind::Text),
     ("arrived_at", Kind::Time),
     ("arrived_at_ns", Kind::Int),
@@ -99,6 +101,7 @@ pub(super) const COLUMNS: [(&str, Kind); 20] = [
     ("unreadable", Kind::MaybeText),
     ("signature_headers", Kind::Bytes),
     ("body", Kind::Bytes),
+    ("redrive_run", Kind::MaybeText),
 ];
 
 /// The Parquet schema.

@@ -43,7 +43,7 @@ fn record(number: u64, entity: &str, body: &[u8]) -> Sequenced<Envelope> {
     Sequenced {
         sequence: SequenceNumber::from_u64(number),
         arrived_at: UnixNanos::from_nanos(HOUR + number as i64),
-        value: Envelope::restore(event, received_at, "application/json".into(), "0a0b0c0d".into(), headers),
+        value: Envelope::restore(event, received_at, "application/json".into(), "0a0b0c0d".into(), headers, None),
     }
 }
 
@@ -115,6 +115,23 @@ fn a_look_up_finds_exactly_the_rows_of_one_entity() {
         let key = EntityKey::parse(absent).unwrap();
         assert!(!reader.may_hold(&key).unwrap() && reader.rows_of(&key).unwrap().is_empty());
     }
+}
+
+#[test]
+fn a_range_of_arrival_reads_the_row_groups_that_may_have_it() {
+    let records = many(20_000);
+    let reader = SegmentReader::open(written(None, &records).bytes).unwrap();
+    let at = |nanos: i64| Some(UnixNanos::from_nanos(HOUR + nanos));
+    // The times are nanoseconds apart: all of one microsecond count as one.
+    let between = |from, to| -> Vec<_> { reader.rows_between(from, to).map(Result::unwrap).collect() };
+    assert_eq!(between(None, None), records);
+    let found = between(at(18_500), at(18_600));
+    assert!(found.len() < 8192 && records[18_400..18_700].iter().all(|row| found.contains(row)));
+    assert!(between(at(21_000), None).is_empty() && between(None, at(-1000)).is_empty());
+    let (one, two) = (&records[5].value.event.entity, &records[15_000].value.event.entity);
+    let expected: Vec<_> = records.iter().filter(|r| [one, two].contains(&&r.value.event.entity)).cloned().collect();
+    assert_eq!(reader.rows_of_any(&[two.clone(), one.clone()]).unwrap(), expected);
+    assert!(reader.rows_of_any(&[]).unwrap().is_empty());
 }
 
 #[test]
@@ -275,13 +292,14 @@ prop_compose! {
         part in proptest::option::of((any_text(), 0..=i32::MAX as u32)),
         unreadable in proptest::option::of(".{0,80}"),
         signature_headers in ".{0,200}",
+        redrive_run in proptest::option::of("[a-zA-Z0-9-]{1,40}"),
     ) -> Envelope {
         let part = part.map(|(digest, index)| RequestPart { digest, index });
         let event = Identified {
             id, event_type, entity: EntityKey::parse(&entity).unwrap(), order: OrderKey { class, value },
             occurred_at: occurred_at.map(UnixNanos::from_nanos), body: body.into(), part, unreadable,
         };
-        Envelope::restore(event, UnixNanos::from_nanos(received_at), content_type, key_id, signature_headers)
+        Envelope::restore(event, UnixNanos::from_nanos(received_at), content_type, key_id, signature_headers, redrive_run.map(Into::into))
     }
 }
 

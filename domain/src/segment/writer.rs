@@ -10,7 +10,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use std::sync::Arc;
 
 use super::contents::Gathered;
-use super::info::{Link, Segment, SegmentInfo};
+use super::info::{Link, Replaced, Segment, SegmentInfo};
 use super::keys::{check_sequence, check_shard, check_stream};
 use super::schema::{self, GROUP_BYTES_MAX, GROUP_ROWS_MAX};
 use super::{checksum, digest};
@@ -42,6 +42,7 @@ pub struct SegmentWriter {
     hour: String,
     last: Option<SequenceNumber>,
     gathered: Gathered,
+    replaces: Vec<Replaced>,
 }
 
 impl SegmentWriter {
@@ -63,7 +64,15 @@ impl SegmentWriter {
             hour: String::new(),
             last,
             gathered: Gathered::default(),
+            replaces: Vec::new(),
         })
+    }
+
+    /// Makes it a compacted object, which will hold the rows of these segments.
+    #[must_use]
+    pub fn replacing(mut self, segments: Vec<Replaced>) -> Self {
+        self.replaces = segments;
+        self
     }
 
     /// Whether a record that arrived then may be pushed: all are of the first one's hour.
@@ -129,6 +138,7 @@ impl SegmentWriter {
             hour: self.hour,
             predecessor,
             contents,
+            replaces: self.replaces,
         };
         for pair in info.to_pairs(self.file.bytes_written()) {
             self.file.append_key_value_metadata(pair);
@@ -196,6 +206,7 @@ struct Columns {
     unreadable: Maybe<ByteArray>,
     signature_headers: Vec<ByteArray>,
     body: Vec<ByteArray>,
+    redrive_run: Maybe<ByteArray>,
 }
 
 impl Columns {
@@ -234,6 +245,7 @@ impl Columns {
         self.signature_headers.push(envelope.signature_headers.as_str().into());
         // A copy: a slice would keep the buffer it was read into.
         self.body.push(Bytes::copy_from_slice(&event.body).into());
+        self.redrive_run.push(envelope.redrive_run.as_deref().map(Into::into));
         Ok(256 + event.body.len() + envelope.signature_headers.len() + 2 * event.entity.as_str().len())
     }
 
@@ -257,7 +269,8 @@ impl Columns {
         put::<Int32Type>(group, &self.request_index.values, Some(&self.request_index.levels))?;
         put::<ByteArrayType>(group, &self.unreadable.values, Some(&self.unreadable.levels))?;
         put::<ByteArrayType>(group, &self.signature_headers, None)?;
-        put::<ByteArrayType>(group, &self.body, None)
+        put::<ByteArrayType>(group, &self.body, None)?;
+        put::<ByteArrayType>(group, &self.redrive_run.values, Some(&self.redrive_run.levels))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What each command does. Reading commands open the data read-only and work beside a server.
 
+pub mod archive;
 pub mod check;
 pub mod list;
 pub mod load;
@@ -37,6 +38,7 @@ pub async fn run(cli: Cli, out: &mut Output) -> Outcome {
         Command::Show(args) => show::run(&load()?, &args, out).await,
         Command::List(args) => list::run(&load()?, &args, out).await,
         Command::Quarantine(command) => quarantine::run(&load()?, &command, out).await,
+        Command::Archive(command) => archive::run(&load()?, &command, out).await,
         Command::Replay(command) => replay::run(&load()?, &command, out).await,
         Command::VerifySignature(args) => verify_signature::run(&load()?, &args, out),
         Command::Load(args) => load::run(&load()?, &args, out).await,

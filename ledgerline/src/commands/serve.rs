@@ -49,6 +49,10 @@ pub async fn run(mut loaded: Loaded, args: &ServeArgs) -> Outcome {
     if has(Role::Hydrator) {
         roles.extend(machine.hydrator(HttpsWeb::new()));
     }
+    if has(Role::Ingest) || has(Role::Archiver) {
+        // Behind the archiver: it is the last to stop and notes the end of it.
+        roles.push(machine.daybook());
+    }
     roles.push(machine.secrets_watch());
     roles.push(machine.metrics_upkeep());
     roles.push(machine.requests_watch());

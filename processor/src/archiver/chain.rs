@@ -177,7 +177,37 @@ async fn from_head<A: Archive>(archive: &A, stream: &str, shard: &ShardId) -> Re
     if newest != head.newest || !of_shard {
         return Err(lost());
     }
-    Ok(Some(Found { newest: Some(newest), unlisted: Vec::new(), pending: head.pending }))
+    let unlisted = lacking(archive, stream, shard, &newest, &head.pending).await?;
+    Ok(Some(Found { newest: Some(newest), unlisted, pending: head.pending }))
+}
+
+/// Segments up to `newest` that the manifests of its hour and of the pending ones do not name, as they
+/// should: another archiver of the shard may have written an older text over a newer one.
+async fn lacking<A: Archive>(
+    archive: &A,
+    stream: &str,
+    shard: &ShardId,
+    newest: &SegmentSummary,
+    pending: &[String],
+) -> Result<Vec<SegmentSummary>> {
+    let hours: BTreeSet<&str> = pending.iter().chain([&newest.hour]).map(String::as_str).collect();
+    let whole = keys::segments_of_shard(stream, shard);
+    let from = hours.first().map(|hour| format!("{whole}hour={hour}/")).unwrap_or_default();
+    let (chain, _) = keys::chain_order(archive.list_from(&whole, &from).await?);
+    let mut named = BTreeSet::new();
+    for hour in &hours {
+        let Some(text) = archive.get(&keys::manifest(stream, hour)).await? else { continue };
+        let segments = Manifest::decode(&text).map(|manifest| manifest.shards).unwrap_or_default();
+        named.extend(segments.into_iter().flat_map(|shard| shard.segments).map(|segment| segment.key));
+    }
+    let mut lacking = Vec::new();
+    for key in chain.iter().filter(|key| key.start <= newest.start && hours.contains(key.hour.as_str())) {
+        let text = key.text();
+        if !named.contains(&text) {
+            lacking.push(summary(&text, &get(archive, &text).await?)?);
+        }
+    }
+    Ok(lacking)
 }
 
 /// Starts from the last of the shard's keys. Its segments of the latest hours may be in no manifest.

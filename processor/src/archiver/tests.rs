@@ -284,6 +284,26 @@ async fn a_successor_in_a_much_earlier_hour_is_found_by_collision_and_without_th
 }
 
 #[tokio::test]
+async fn what_a_rival_wrote_over_a_manifest_is_added_again_by_the_next_start() {
+    let log = TestLog::new(1);
+    log.add(0, (0..9).map(|n| HOUR + n));
+    let archive = TestArchive::new(Vec::new(), &log);
+    let running = start(&log, &archive, quick(3));
+    running.until_done(&log).await;
+    running.stop().await.unwrap();
+    let key = keys::manifest(STREAM, "2026-11-24T13");
+    let whole = Manifest::decode(&archive.object(&key).unwrap()).unwrap();
+    let mut older = whole.clone();
+    older.shards[0].segments.truncate(1);
+    older.totals = older.sums();
+    archive.replace(&key, older.encode().unwrap().into()).await.unwrap();
+    let running = start(&log, &archive, quick(3));
+    running.until_done(&log).await;
+    running.stop().await.unwrap();
+    assert_eq!(Manifest::decode(&archive.object(&key).unwrap()).unwrap().totals, whole.totals);
+}
+
+#[tokio::test]
 async fn a_lost_head_costs_no_manifest() {
     let log = TestLog::new(1);
     log.add(0, (0..4).map(|n| HOUR + n * HOUR_NANOS));

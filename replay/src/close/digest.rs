@@ -66,3 +66,53 @@ impl RecordsDigest {
         self.hash.update(at.nanos().to_le_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use ledgerline_domain::envelope::RequestPart;
+    use ledgerline_domain::order::OrderClass;
+
+    use super::*;
+    use crate::doubles::{What, at, key, log, made};
+
+    #[test]
+    fn every_field_of_a_record_counts() {
+        type Row = Sequenced<Envelope>;
+        let row = log(&[made(1, What::Captured(5), 1, 2)]).into_values().flatten().next().unwrap();
+        let part = |index| Some(RequestPart { digest: "ab".into(), index });
+        let changes: Vec<Box<dyn Fn(&mut Row)>> = vec![
+            Box::new(|_| ()),
+            Box::new(|row| row.sequence = SequenceNumber::from_u64(9)),
+            Box::new(|row| row.arrived_at = at(9)),
+            Box::new(|row| row.value.event.entity = key(9)),
+            Box::new(|row| row.value.event.id.push('x')),
+            Box::new(|row| row.value.event.event_type.push('x')),
+            Box::new(|row| row.value.event.order.class = OrderClass::Monotonic),
+            Box::new(|row| row.value.event.order.value += 1),
+            Box::new(|row| row.value.event.occurred_at = Some(at(9))),
+            Box::new(|row| row.value.event.occurred_at = None),
+            Box::new(|row| row.value.received_at = at(9)),
+            Box::new(|row| row.value.event.body = [&row.value.event.body[..], b" "].concat().into()),
+            Box::new(move |row| row.value.event.part = part(0)),
+            Box::new(move |row| row.value.event.part = part(1)),
+            Box::new(|row| row.value.event.unreadable = Some(String::new())),
+            Box::new(|row| row.value.event.unreadable = Some("why".into())),
+            Box::new(|row| row.value.content_type.push('x')),
+            Box::new(|row| row.value.key_id.push('x')),
+            Box::new(|row| row.value.signature_headers.push('x')),
+        ];
+        let of = |rows: &[Row]| {
+            let mut digest = RecordsDigest::default();
+            rows.iter().for_each(|row| digest.add(row));
+            digest.finish()
+        };
+        let mut seen = BTreeSet::from([of(&[]), of(&[row.clone(), row.clone()])]);
+        for (n, change) in changes.iter().enumerate() {
+            let mut changed = row.clone();
+            change(&mut changed);
+            assert!(seen.insert(of(&[changed])), "change {n} is not seen");
+        }
+    }
+}

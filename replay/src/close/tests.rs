@@ -147,7 +147,7 @@ fn every_flipped_byte_and_every_missing_segment_of_the_close_is_found_with_its_p
         let shard = SegmentKey::parse(key).unwrap().shard;
         assert!(!missing.proved, "{key} is missing");
         assert!(places.contains(&key.as_str()) || places.contains(&shard.as_str()), "{key}: {places:?}");
-        for at in (0..object.len()).step_by(97) {
+        for at in (0..object.len()).step_by(397) {
             let mut flipped = object.to_vec();
             flipped[at] ^= 1;
             archive.put(key, flipped.into());

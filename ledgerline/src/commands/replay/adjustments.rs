@@ -145,8 +145,8 @@ fn in_words(line: &SummaryLine<'_>) -> String {
 fn print(period: &str, line: &SummaryLine<'_>, shown: &[Adjustment], out: &mut Output) -> Outcome<()> {
     out.line(format!("Period {period}. {}.", in_words(line)))?;
     if line.late_events_before_the_period > 0 {
-        let events = words::count(line.late_events_before_the_period, "event", "events");
-        out.line(format!("{events} of them happened before the period and change its end as well."))?;
+        let before = words::thousands(line.late_events_before_the_period);
+        out.line(format!("Of the events, {before} happened before the period; they change its end as well."))?;
     }
     if !shown.is_empty() {
         out.gap()?;

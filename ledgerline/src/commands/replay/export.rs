@@ -1,7 +1,9 @@
 //! `replay export`: the state as it was at a time, as known at a time.
 
 use std::io::{self, IsTerminal as _, Write};
+use std::sync::atomic::Ordering;
 
+use ledgerline_domain::Error;
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_replay::export::{Cut, Row, write_csv, write_csv_heading, write_json_line};
@@ -112,9 +114,15 @@ fn write(rebuilt: &Rebuilt, cut: Cut, args: &ExportArgs, manifest: &mut Manifest
             records.try_for_each(|record| write_csv(Row::of(&record?), &mut sink).map_err(|e| sink.failed(e)))?;
         }
         ExportFormat::Parquet => {
-            let mut parquet = ParquetRows::new(sink, pairs(manifest))?;
-            records.try_for_each(|record| Ok::<_, Failure>(parquet.push(Row::of(&record?))?))?;
-            sink = parquet.finish()?;
+            let gone = sink.gone();
+            // A reader that goes away ends the command quietly, as everywhere.
+            let failed = |error: Error| match gone.load(Ordering::Relaxed) {
+                true => Failure::new(Exit::Ok, ""),
+                false => error.into(),
+            };
+            let mut parquet = ParquetRows::new(sink, pairs(manifest)).map_err(failed)?;
+            records.try_for_each(|record| parquet.push(Row::of(&record?)).map_err(failed))?;
+            sink = parquet.finish().map_err(failed)?;
         }
     }
     let totals = sums.rows();

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
@@ -13,6 +15,7 @@ use crate::output::{self, Output};
 pub struct Sink<'a> {
     to: To<'a>,
     hash: Sha256,
+    gone: Arc<AtomicBool>,
 }
 
 enum To<'a> {
@@ -43,7 +46,7 @@ impl<'a> Sink<'a> {
             None => To::Output(BufWriter::new(out.sink())),
             Some(path) => To::File(Half::open(path)?),
         };
-        Ok(Self { to, hash: Sha256::new() })
+        Ok(Self { to, hash: Sha256::new(), gone: Arc::default() })
     }
 
     /// Everything is written: the file gets its name. Gives the SHA-256 of what was written, in lower-case
@@ -54,6 +57,11 @@ impl<'a> Sink<'a> {
             To::File(half) => half.finish()?,
         }
         Ok(self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Becomes true when the reader has gone away, for writers that wrap the error.
+    pub fn gone(&self) -> Arc<AtomicBool> {
+        self.gone.clone()
     }
 
     /// What an error of writing means for the command.
@@ -74,7 +82,9 @@ impl Write for Sink<'_> {
             To::Output(out) => out,
             To::File(half) => half.out.as_mut().ok_or(io::ErrorKind::NotConnected)?,
         };
-        let written = out.write(bytes)?;
+        let written = out.write(bytes).inspect_err(|error| {
+            self.gone.fetch_or(error.kind() == io::ErrorKind::BrokenPipe, Ordering::Relaxed);
+        })?;
         self.hash.update(bytes.get(..written).unwrap_or_default());
         Ok(written)
     }
@@ -84,6 +94,9 @@ impl Write for Sink<'_> {
             To::Output(out) => out.flush(),
             To::File(half) => half.out.as_mut().map_or(Ok(()), Write::flush),
         }
+        .inspect_err(|error| {
+            self.gone.fetch_or(error.kind() == io::ErrorKind::BrokenPipe, Ordering::Relaxed);
+        })
     }
 }
 
