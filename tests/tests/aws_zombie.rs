@@ -96,7 +96,7 @@ async fn workers_at_random(at_once: usize) {
     for worker in workers {
         worker.await.expect("no panic").expect("a good end");
     }
-    assert!(all_faults.iter().map(Faults::all_hits).sum::<usize>() > 100, "many calls were hit");
+    assert!(all_faults.iter().map(Faults::all_hits).sum::<usize>() > 20, "many calls were hit");
 
     let (alone, parked) = alone(&log, &sources).await;
     let mut checked = 0;
