@@ -204,7 +204,7 @@ fn call_of(request: &HttpRequest) -> String {
 
 async fn cut(answer: HttpResponse) -> Result<HttpResponse, ConnectorError> {
     let mut answer = answer;
-    let whole = answer.take_body().collect().await.map_err(|e| ConnectorError::io(e))?.to_bytes();
+    let whole = answer.take_body().collect().await.map_err(ConnectorError::io)?.to_bytes();
     if whole.is_empty() {
         return Err(ConnectorError::io("the connection was reset, on demand".into()));
     }

@@ -33,8 +33,12 @@ pub async fn list(archive: &Inner, prefix: &str, from: &str) -> Result<Vec<Strin
     }
 }
 
-/// A text before `from` with hardly any key between: S3 gives what is *behind* a text, never the text itself.
+/// A text before `from` with hardly any key between: S3 gives what is *behind* a text, never the text itself. Where
+/// `from` is no key, such as a folder with its slash, nothing is lost by taking it as it is.
 fn just_before(from: &str) -> Option<String> {
+    if !from.is_empty() && check_key(from).is_err() {
+        return Some(from.to_owned());
+    }
     let last = from.chars().next_back()?;
     let mut before = from[..from.len() - last.len_utf8()].to_owned();
     if let Some(lower) = u8::try_from(last).ok().filter(|c| (0x21..0x7f).contains(c)).map(|c| char::from(c - 1)) {
@@ -50,8 +54,9 @@ mod tests {
 
     #[test]
     fn nothing_at_or_behind_a_text_is_skipped() {
-        assert_eq!(just_before("hour=2026-11-24T13/"), Some("hour=2026-11-24T13.~".into()));
-        for from in ["a", "b/", "!", "é", "aé", "a b", "~", "a/0"] {
+        assert_eq!(just_before("hour=2026-11-24T13/"), Some("hour=2026-11-24T13/".into()));
+        assert_eq!(just_before("hour=2026-11-24T13"), Some("hour=2026-11-24T12~".into()));
+        for from in ["a", "!", "é", "aé", "a b", "~", "a/0"] {
             if let Some(behind) = just_before(from) {
                 assert!(behind.as_str() < from, "{behind:?} {from:?}");
             }

@@ -68,8 +68,8 @@ impl S3Settings {
         Self {
             bucket: bucket.into(),
             prefix: prefix.into(),
-            parts_above: 32 * 1024 * 1024,
-            part_bytes: 16 * 1024 * 1024,
+            parts_above: 16 * 1024 * 1024,
+            part_bytes: 8 * 1024 * 1024,
             range_bytes: 8 * 1024 * 1024,
             at_once: 4,
             body_timeout: Duration::from_secs(30),
