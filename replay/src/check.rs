@@ -7,7 +7,7 @@
 //! | manifests and heads | checksums; that what they name is there and is so; that none is missing |
 //! | compacted objects | checksums; that they hold the rows of the segments that they name, and no others |
 //! | `runs/`, `closes/`, `counters/`, `watermarks/` | that they are JSON; a close is proved by `replay close --check` |
-//! | `providers/` | that a provider file is the one whose SHA-256 its key is |
+//! | `providers/`, `claims/` | that a provider file or a large body is the one whose SHA-256 its key is |
 //! | everything else | foreign |
 //!
 //! What cannot be seen: a segment that was removed together with every object that names it, or one that
@@ -89,9 +89,9 @@ pub async fn check<A: Archive>(archive: &A, on_progress: OnProgress<'_>) -> Resu
                 report.statements += 1;
                 check_json(archive, key, &mut others).await?;
             }
-            None if key.starts_with("providers/") => {
+            None if key.starts_with("providers/") || key.starts_with("claims/") => {
                 report.statements += 1;
-                check_provider(archive, key, &mut others).await?;
+                check_named(archive, key, &mut others).await?;
             }
             None if SegmentKey::parse_compacted(&key).is_some() => compacted.push(key),
             None => others.note(FaultKind::Stray, key, "no object of an archive has such a key"),
@@ -132,10 +132,12 @@ fn stream_of(key: &str) -> Option<&str> {
     keys::check_stream(stream).is_ok().then_some(stream)
 }
 
-async fn check_provider<A: Archive>(archive: &A, key: String, others: &mut ChainReport) -> Result<()> {
+/// Checks an object whose name is the SHA-256 of what it holds.
+async fn check_named<A: Archive>(archive: &A, key: String, others: &mut ChainReport) -> Result<()> {
     let Some(text) = archive.get(&key).await? else { return Ok(()) };
-    if !key.ends_with(&format!("/{}.toml", digest(&text))) {
-        let words = "it is not the provider file whose SHA-256 its key is";
+    let name = key.rsplit('/').next().unwrap_or_default();
+    if name.strip_suffix(".toml").unwrap_or(name) != digest(&text) {
+        let words = "it is not what its name is the SHA-256 of";
         others.note_at(FaultKind::Changed, key, ByteRange::of(0..text.len()), words);
     }
     Ok(())
