@@ -64,13 +64,38 @@ impl Served {
     /// # Panics
     /// When it ends or does not answer within a minute.
     pub fn wait_ready(&mut self) {
+        assert!(self.comes_up(), "the server ended by itself\n{}", self.log());
+    }
+
+    /// Starts the server and waits until it answers; once more where a command holds the data for a moment,
+    /// which it does when it found no server.
+    ///
+    /// # Panics
+    /// When it does not answer within a minute.
+    pub fn start_when_free(&mut self) {
+        let began = Instant::now();
+        loop {
+            self.start();
+            if self.comes_up() {
+                return;
+            }
+            assert!(self.log().trim_end().ends_with("or choose another directory"), "{}", self.log());
+            assert!(began.elapsed() < Duration::from_secs(60), "the data is never free\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until it answers, or has ended.
+    fn comes_up(&mut self) -> bool {
         let began = Instant::now();
         while std::net::TcpStream::connect(&self.address).is_err() {
-            let ended = self.child.as_mut().and_then(|c| c.try_wait().ok().flatten());
-            assert!(ended.is_none(), "the server ended by itself: {ended:?}\n{}", self.log());
+            if self.child.as_mut().and_then(|c| c.try_wait().ok().flatten()).is_some() {
+                return false;
+            }
             assert!(began.elapsed() < Duration::from_secs(60), "the server does not come up\n{}", self.log());
             std::thread::sleep(Duration::from_millis(5));
         }
+        true
     }
 
     /// SIGKILL, in the middle of whatever it does.

@@ -312,8 +312,7 @@ fn kills_at_any_moment_leave_one_live_generation_and_every_event_in_each() {
             served.spawn(&["replay", if live == 1 { "promote" } else { "rollback" }, "--yes", "--wait", "2"]);
         sleep(Duration::from_millis(random.random_range(0..1500)));
         served.kill();
-        served.start();
-        served.wait_ready();
+        served.start_when_free();
         switch.wait().expect("it ended");
         let now = generations(&served);
         let lives: Vec<u64> = now.iter().filter(|(_, status)| status == "live").map(|(n, _)| *n).collect();
