@@ -1,7 +1,7 @@
 //! Everything on AWS: the log on Kinesis, leases, entity records and progress in DynamoDB, the archive in S3,
 //! secrets in Secrets Manager.
 //!
-//! Every client comes from one [`AwsConfig`](config::AwsConfig). The SDK repeats nothing by itself: each adapter
+//! Every client comes from one [`AwsConfig`]. The SDK repeats nothing by itself: each adapter
 //! knows which of its calls may be repeated as they are and which may have been done although no answer came.
 
 pub mod config;

@@ -3,8 +3,8 @@
 //! Promises, and what they cost:
 //!
 //! - **Order per entity.** The partition key is the entity's key. An entity has at most one record in
-//!   flight ([`lanes`]); a record that failed holds up its own entity only. The stream must honour partition
-//!   keys ([`check`]).
+//!   flight (`lanes`); a record that failed holds up its own entity only. The stream must honour partition
+//!   keys (`check`).
 //! - **Durable when answered.** `append` returns with each record's own shard and sequence number. After a
 //!   lost answer a record is sent again: it may stand in the log twice, never in another order.
 //! - **Bounded.** What waits for the stream has a limit; past it an append is `Retry`, and the door answers
