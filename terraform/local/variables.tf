@@ -1,0 +1,70 @@
+variable "everything" {
+  description = "Address of the stand-in that takes all calls but those named below."
+  type        = string
+}
+
+variable "kinesis" {
+  description = "Address of another stand-in for Kinesis."
+  type        = string
+  default     = null
+}
+
+variable "dynamodb" {
+  description = "Address of another stand-in for DynamoDB."
+  type        = string
+  default     = null
+}
+
+variable "s3" {
+  description = "Address of another stand-in for S3."
+  type        = string
+  default     = null
+}
+
+variable "secrets_manager" {
+  description = "Address of another stand-in for Secrets Manager."
+  type        = string
+  default     = null
+}
+
+variable "region" {
+  description = "Region that the stand-ins pretend to be."
+  type        = string
+  default     = "eu-central-1"
+}
+
+variable "name" {
+  description = "Name of the deployment."
+  type        = string
+  default     = "ledgerline"
+}
+
+variable "shards" {
+  description = "Shards of the stream."
+  type        = number
+  default     = 2
+}
+
+variable "segment_age_seconds" {
+  description = "Oldest record that waits for its archive segment to fill."
+  type        = number
+  default     = 2
+}
+
+variable "sources" {
+  description = "The sources, as the root module takes them."
+  type = list(object({
+    name                  = string
+    provider              = string
+    secrets               = optional(list(string), [])
+    hydrate               = optional(bool, false)
+    hydrate_per_second    = optional(number)
+    tolerance_seconds     = optional(number)
+    url                   = optional(string)
+    rate_limit_per_second = optional(number)
+  }))
+  default = [
+    { name = "stripe-eu", provider = "stripe", hydrate = true },
+    { name = "adyen", provider = "adyen" },
+  ]
+}
