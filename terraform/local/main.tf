@@ -13,7 +13,8 @@ terraform {
 }
 
 locals {
-  # What the program itself reaches may be kept by other stand-ins than the rest.
+  # What the program itself uses may be kept by other stand-ins, in which the one for everything makes the same streams,
+  # tables and buckets (stand_in.py).
   data = { for name, address in {
     kinesis         = var.kinesis
     dynamodb        = var.dynamodb
@@ -36,16 +37,16 @@ provider "aws" {
     acm                    = var.everything
     applicationautoscaling = var.everything
     cloudwatch             = var.everything
-    dynamodb               = local.data.dynamodb
+    dynamodb               = var.everything
     ec2                    = var.everything
     ecs                    = var.everything
     elbv2                  = var.everything
     iam                    = var.everything
-    kinesis                = local.data.kinesis
+    kinesis                = var.everything
     kms                    = var.everything
     logs                   = var.everything
-    s3                     = local.data.s3
-    secretsmanager         = local.data.secrets_manager
+    s3                     = var.everything
+    secretsmanager         = var.everything
     sns                    = var.everything
     sts                    = var.everything
   }

@@ -1,28 +1,28 @@
 variable "everything" {
-  description = "Address of the stand-in that takes all calls but those named below."
+  description = "Address of the stand-in that takes all of Terraform's calls."
   type        = string
 }
 
 variable "kinesis" {
-  description = "Address of another stand-in for Kinesis."
+  description = "Address of Kinesis for the program, when it is another one."
   type        = string
   default     = null
 }
 
 variable "dynamodb" {
-  description = "Address of another stand-in for DynamoDB."
+  description = "Address of DynamoDB for the program, when it is another one."
   type        = string
   default     = null
 }
 
 variable "s3" {
-  description = "Address of another stand-in for S3."
+  description = "Address of S3 for the program, when it is another one."
   type        = string
   default     = null
 }
 
 variable "secrets_manager" {
-  description = "Address of another stand-in for Secrets Manager."
+  description = "Address of Secrets Manager for the program, when it is another one."
   type        = string
   default     = null
 }
