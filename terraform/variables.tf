@@ -146,13 +146,13 @@ variable "service" {
 }
 
 variable "network" {
-  description = "The network of the service: your own (vpc_id and subnets), else one is made with so many zones, with endpoints of the AWS services, and with ways out to the internet (nat: none, one, each) for sources that fetch something."
+  description = "The network of the service: your own (vpc_id and subnets), else one is made in the zones with these letters, with endpoints of the AWS services, and with ways out to the internet (nat: none, one, each) for sources that fetch something."
   type = object({
     vpc_id             = optional(string)
     public_subnet_ids  = optional(list(string), [])
     private_subnet_ids = optional(list(string), [])
     cidr               = optional(string, "10.70.0.0/16")
-    zones              = optional(number, 2)
+    zones              = optional(list(string), ["a", "b"])
     nat                = optional(string, "none")
     endpoints          = optional(bool, true)
   })

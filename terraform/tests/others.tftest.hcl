@@ -61,7 +61,7 @@ run "network_without_a_way_out" {
 
   assert {
     condition     = { for zone, subnet in aws_subnet.private : zone => subnet.cidr_block } == { "eu-central-1a" = "10.70.128.0/20", "eu-central-1b" = "10.70.144.0/20" }
-    error_message = "two zones, in the order of their names"
+    error_message = "two zones"
   }
   assert {
     condition     = length(aws_nat_gateway.this) == 0 && length(aws_route.out) == 0
@@ -109,7 +109,7 @@ run "network_too_small" {
 run "one_zone" {
   command = plan
   module { source = "./modules/network" }
-  variables { zones = 1 }
+  variables { zones = ["a"] }
   expect_failures = [var.zones]
 }
 

@@ -21,8 +21,6 @@ locals {
 resource "aws_s3_bucket" "this" {
   # checkov:skip=CKV_AWS_144:Replication to another region is a decision with a price; docs/runbooks/restore.md says how to add it
   # checkov:skip=CKV2_AWS_62:Nobody needs to hear of new objects: manifests and watermarks say what is there
-  # checkov:skip=CKV_AWS_18:Given by access_log_bucket; a bucket of logs belongs to the account, not to the deployment
-  # checkov:skip=CKV_AWS_21:Versioning is on, in aws_s3_bucket_versioning below; the check does not follow the reference
   bucket              = var.bucket
   object_lock_enabled = var.object_lock != null
   force_destroy       = var.force_destroy

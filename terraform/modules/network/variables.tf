@@ -15,13 +15,13 @@ variable "cidr" {
 }
 
 variable "zones" {
-  description = "Number of availability zones."
-  type        = number
-  default     = 2
+  description = "Letters of the availability zones, such as [\"a\", \"b\"]. Add new ones at the end: the place says which addresses a zone gets."
+  type        = list(string)
+  default     = ["a", "b"]
 
   validation {
-    condition     = var.zones >= 2 && var.zones <= 6
-    error_message = "Use 2 to 6 zones: the load balancer needs two."
+    condition     = length(distinct(var.zones)) == length(var.zones) && length(var.zones) >= 2 && length(var.zones) <= 6 && alltrue([for letter in var.zones : can(regex("^[a-z]$", letter))])
+    error_message = "Use two to six different letters: the load balancer needs two zones."
   }
 }
 

@@ -1,7 +1,6 @@
 # The way in: HTTPS to /webhooks/… and nothing else. Probes and metrics of the program cannot be reached from outside.
 
 resource "aws_security_group" "door" {
-  # checkov:skip=CKV2_AWS_5:It is attached to the load balancer below
   name        = "${var.name}-door"
   description = "Load balancer: HTTPS in, to the tasks out"
   vpc_id      = var.vpc_id
@@ -29,7 +28,6 @@ resource "aws_vpc_security_group_egress_rule" "door" {
 }
 
 resource "aws_security_group" "tasks" {
-  # checkov:skip=CKV2_AWS_5:It is attached to the services
   name        = "${var.name}-tasks"
   description = "Tasks: from the load balancer in, HTTPS out"
   vpc_id      = var.vpc_id
@@ -56,9 +54,7 @@ resource "aws_vpc_security_group_egress_rule" "tasks" {
 }
 
 resource "aws_lb" "this" {
-  # checkov:skip=CKV2_AWS_28:Given by web_acl_arn; every request is verified by its signature, and a firewall that reads bodies would be one more reader of them
-  # checkov:skip=CKV_AWS_91:Given by access_log_bucket; a bucket of logs belongs to the account, not to the deployment
-  # checkov:skip=CKV2_AWS_20:Nothing listens on port 80, so there is nothing to redirect
+  # checkov:skip=CKV2_AWS_76:The rules of a firewall are those of web_acl_arn, which is given; no Java reads a request here
   name                             = var.name
   load_balancer_type               = "application"
   internal                         = var.internal

@@ -32,7 +32,6 @@ resource "aws_ecs_cluster" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  # checkov:skip=CKV_AWS_338:How long logs are kept is log_days; they hold no events, which are in the archive
   for_each = local.roles
 
   name              = "/ledgerline/${var.name}/${each.key}"

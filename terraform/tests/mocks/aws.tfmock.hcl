@@ -12,10 +12,6 @@ mock_data "aws_partition" {
   defaults = { partition = "aws" }
 }
 
-mock_data "aws_availability_zones" {
-  defaults = { names = ["eu-central-1c", "eu-central-1a", "eu-central-1b"] }
-}
-
 mock_resource "aws_kms_key" {
   defaults = { arn = "arn:aws:kms:eu-central-1:123456789012:key/one", key_id = "one" }
 }
