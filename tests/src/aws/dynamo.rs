@@ -36,6 +36,11 @@ impl LocalDynamo {
         self.endpoints.clone()
     }
 
+    /// What the names of its tables begin with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Settings for it.
     pub fn settings(&self, retries: RetrySettings) -> DynamoSettings {
         DynamoSettings { at_once: 16, retries, ..DynamoSettings::new(&self.prefix) }
