@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledgerline_adapters::aws::dynamo::DynamoStore;
+use ledgerline_adapters::aws::dynamo::{DynamoControl, DynamoStore};
 use ledgerline_adapters::aws::s3::S3Archive;
 use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions, LogOptions};
 use ledgerline_adapters::memory::{MemoryArchive, MemoryLog, MemoryStore};
@@ -24,6 +24,11 @@ async fn embedded(dir: &tempfile::TempDir) -> Embedded {
 /// A store of its own on DynamoDB.
 async fn dynamo(faults: &Faults) -> DynamoStore {
     LocalDynamo::start().await.store(Some(faults), quick_retries()).await
+}
+
+/// Generations of its own on DynamoDB.
+async fn dynamo_control(faults: &Faults) -> DynamoControl {
+    LocalDynamo::start().await.control(Some(faults), quick_retries()).await
 }
 
 /// A bucket of its own on S3.
@@ -57,6 +62,23 @@ macro_rules! conforms {
                         let data = embedded(&dir).await;
                         suite::$test(&data.$port).await;
                     }
+                }
+            )+
+        }
+    };
+}
+
+/// What memory has no use for.
+macro_rules! conforms_on_one_machine {
+    ($port:ident, $($test:ident),+) => {
+        mod $port {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    let dir = tempfile::tempdir().expect("a directory");
+                    let data = embedded(&dir).await;
+                    suite::$test(&Arc::new(data.$port)).await;
                 }
             )+
         }
@@ -138,4 +160,27 @@ conforms_on_aws!(
     25,
     archive_lists_and_replaces,
     archive_creates_long_objects_once
+);
+
+conforms_on_one_machine!(
+    control,
+    generations_come_and_go,
+    provider_files_are_kept_verbatim,
+    racing_changes_leave_one_live
+);
+conforms_on_aws!(
+    control_on_dynamodb,
+    dynamo_control,
+    0,
+    generations_come_and_go,
+    provider_files_are_kept_verbatim,
+    racing_changes_leave_one_live
+);
+conforms_on_aws!(
+    control_on_dynamodb_with_faults,
+    dynamo_control,
+    25,
+    generations_come_and_go,
+    provider_files_are_kept_verbatim,
+    racing_changes_leave_one_live
 );
