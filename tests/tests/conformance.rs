@@ -122,6 +122,7 @@ conforms!(
     MemoryArchive::new(),
     archive_creates_once,
     archive_lists_and_replaces,
+    archive_exchanges_what_is_known,
     archive_lists_hours,
     archive_keeps_long_objects,
     archive_creates_long_objects_once
@@ -153,12 +154,20 @@ conforms_on_aws!(
 );
 conforms_on_aws!(s3_bucket, s3, 0, archive_creates_once, archive_lists_hours, archive_keeps_long_objects);
 conforms_on_aws!(s3_bucket_with_faults, s3, 25, archive_creates_once, archive_lists_hours, archive_keeps_long_objects);
-conforms_on_aws!(s3_strict, s3_in_this_process, 0, archive_lists_and_replaces, archive_creates_long_objects_once);
+conforms_on_aws!(
+    s3_strict,
+    s3_in_this_process,
+    0,
+    archive_lists_and_replaces,
+    archive_exchanges_what_is_known,
+    archive_creates_long_objects_once
+);
 conforms_on_aws!(
     s3_strict_with_faults,
     s3_in_this_process,
     25,
     archive_lists_and_replaces,
+    archive_exchanges_what_is_known,
     archive_creates_long_objects_once
 );
 
