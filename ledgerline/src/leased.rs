@@ -30,7 +30,7 @@ pub(crate) fn hydrator<W: Web>(
 ) -> Hydrator<W> {
     let (log, entities, clock) = (data.log.clone(), data.store.clone(), Arc::new(SystemClock));
     let parts = Parts { log, entities, web: Arc::new(web), keys, clock };
-    Arc::new(HydratorJob::new(parts, sources, HydratorSettings::default(), progress))
+    Arc::new(HydratorJob::new(parts, sources, &HydratorSettings::default(), &progress))
 }
 
 /// Folds the shards that this process holds leases of, and hydrates them where a source asks for it.

@@ -2,6 +2,9 @@
 //!
 //! [`main`] is the whole program; the parts are public for tests.
 
+// The SDK's types lie deep in each other.
+#![recursion_limit = "256"]
+
 #[cfg(feature = "aws")]
 pub mod aws_secrets;
 pub mod certificates;

@@ -9,6 +9,7 @@ use ledgerline_adapters::aws::leases::DynamoLeases;
 use ledgerline_adapters::aws::s3::{S3Archive, S3Settings};
 use ledgerline_adapters::aws::{AwsConfig, AwsOptions, Endpoints};
 use ledgerline_adapters::claim::ClaimCheck;
+use ledgerline_adapters::control::Generations as _;
 use ledgerline_adapters::live::LiveStore;
 use ledgerline_domain::{ErrorKind, Result};
 use ledgerline_processor::leases::LeaseSettings;

@@ -1,6 +1,7 @@
 //! Which generations there are, of either kind.
 
-use ledgerline_adapters::embedded::{Control, Generation, Positions, ProviderTexts};
+use ledgerline_adapters::control::{Generation, Generations as _, Positions, ProviderTexts};
+use ledgerline_adapters::embedded::Control;
 use ledgerline_domain::Result;
 use ledgerline_domain::time::UnixNanos;
 
