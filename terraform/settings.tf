@@ -41,7 +41,7 @@ locals {
   listen = "0.0.0.0:8080"
 
   # TOML by hand: texts, numbers, lists of texts and tables of them look the same in JSON, `<`, `>` and `&` included.
-  settings = join("\n", concat(
+  settings_of_all = join("\n", concat(
     [
       "data = \"/data\"",
       "listen = ${jsonencode(local.listen)}",
@@ -53,6 +53,9 @@ locals {
     ["", "[aws.log]", "reads_per_second = ${local.aws.log.reads_per_second}"],
     ["", "[limits]"],
     [for key, value in var.limits : "${key} = ${value}" if value != null],
+    [""],
+  ))
+  settings_of_sources = join("\n", concat(
     flatten([
       for source in local.source : concat(
         ["", "[[source]]"],
@@ -61,6 +64,8 @@ locals {
     ]),
     [""],
   ))
+  # Sources bring secrets with them, and the archiver needs neither: it keeps what others verified.
+  settings = { for role in ["ingest", "processor", "archiver", "replay"] : role => role == "archiver" ? local.settings_of_all : "${local.settings_of_all}${local.settings_of_sources}" }
 }
 
 data "aws_partition" "current" {}

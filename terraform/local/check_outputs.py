@@ -24,7 +24,7 @@ def main():
     except ImportError:
         print("skipped: the text of settings, because this Python is older than 3.11")
         return
-    text = tomllib.loads(deployment["settings"])
+    text = tomllib.loads(deployment["settings"]["ingest"])
     text.pop("data")
     text.setdefault("source", [])
     if text != outputs:

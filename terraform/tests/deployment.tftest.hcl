@@ -52,7 +52,7 @@ run "settings_of_the_containers" {
   command = apply
 
   assert {
-    condition     = output.deployment.settings == <<-TOML
+    condition     = output.deployment.settings.ingest == <<-TOML
       data = "/data"
       listen = "0.0.0.0:8080"
 
@@ -83,7 +83,11 @@ run "settings_of_the_containers" {
       secrets = ["aws-secretsmanager:prod/square#key"]
       url = "https://pay.example.com/webhooks/square?a=1\u0026b=\u003c2\u003e"
     TOML
-    error_message = "the text:\n${output.deployment.settings}"
+    error_message = "the text:\n${output.deployment.settings.ingest}"
+  }
+  assert {
+    condition     = output.deployment.settings.ingest == output.deployment.settings.processor && !strcontains(output.deployment.settings.archiver, "source") && startswith(output.deployment.settings.ingest, trimsuffix(output.deployment.settings.archiver, "\n"))
+    error_message = "the archiver needs no sources, so it gets no secrets"
   }
 }
 
@@ -95,11 +99,12 @@ run "who_may_do_what" {
     error_message = "a list for each role"
   }
   assert {
-    condition = one([for one in output.deployment.permissions.ingest : one.resources if one.sid == "SigningSecrets"]) == tolist([
+    condition = one([for one in output.deployment.permissions.ingest : one.resources if one.sid == "Secrets"]) == tolist([
       "arn:aws:secretsmanager:eu-central-1:123456789012:secret:made-up-AbCdEf",
       "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/square-??????",
+      "arn:aws:secretsmanager:eu-central-1:123456789012:secret:made-up-AbCdEf",
     ])
-    error_message = "secrets that are made, and those that exist: ${jsonencode(one([for one in output.deployment.permissions.ingest : one.resources if one.sid == "SigningSecrets"]))}"
+    error_message = "secrets that are made, and those that exist: ${jsonencode(one([for one in output.deployment.permissions.ingest : one.resources if one.sid == "Secrets"]))}"
   }
 }
 

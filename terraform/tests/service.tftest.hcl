@@ -5,7 +5,7 @@ mock_provider "aws" {
 variables {
   name               = "ledgerline"
   image              = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/ledgerline@sha256:0000"
-  settings           = "[aws]\nstream = \"ledgerline\"\n"
+  settings           = { for role in ["ingest", "processor", "archiver", "replay"] : role => "# ${role}\n[aws]\nstream = \"ledgerline\"\n" }
   role_arns          = { for role in ["ingest", "processor", "archiver", "replay"] : role => "arn:aws:iam::123456789012:role/ledgerline-${role}" }
   shards             = 4
   vpc_id             = "vpc-1"
@@ -40,7 +40,7 @@ run "tasks" {
   }
   assert {
     condition = alltrue([for role, task in aws_ecs_task_definition.this : (
-      { for e in jsondecode(task.container_definitions)[0].environment : e.name => e.value }.LEDGERLINE_SETTINGS == var.settings && task.task_role_arn == var.role_arns[role]
+      { for e in jsondecode(task.container_definitions)[0].environment : e.name => e.value }.LEDGERLINE_SETTINGS == var.settings[role] && task.task_role_arn == var.role_arns[role]
     )])
     error_message = "settings by environment, a role of its own"
   }
@@ -116,12 +116,12 @@ run "health_of_the_container" {
   variables { health_command = ["/ledgerline", "probe"] }
 
   assert {
-    condition     = jsondecode(aws_ecs_task_definition.this["processor"].container_definitions)[0].healthCheck.command == ["CMD", "/ledgerline", "probe"]
+    condition     = jsondecode(aws_ecs_task_definition.this["ingest"].container_definitions)[0].healthCheck.command == ["CMD", "/ledgerline", "probe"]
     error_message = "asked by ECS"
   }
   assert {
-    condition     = !can(jsondecode(aws_ecs_task_definition.this["replay"].container_definitions)[0].healthCheck)
-    error_message = "a replay listens to nobody"
+    condition     = !can(jsondecode(aws_ecs_task_definition.this["processor"].container_definitions)[0].healthCheck)
+    error_message = "a processor listens to nobody"
   }
 }
 

@@ -57,7 +57,7 @@ resource "aws_iam_role_policy" "this" {
 # For people: looks at state and quarantine, changes nothing.
 resource "aws_iam_policy" "reader" {
   name        = "${var.name}-reader"
-  description = "Ledgerline ${var.name}: show, list, quarantine list"
+  description = "Ledgerline ${var.name}: show, list, shards, quarantine list"
   policy      = jsonencode({ Version = "2012-10-17", Statement = concat(local.statements["reader"], local.denied) })
   tags        = var.tags
 }

@@ -18,11 +18,11 @@ locals {
   # One use of the key by each of the services that a role reaches.
   key = {
     for role, use in {
-      ingest    = { actions = ["kms:Decrypt", "kms:GenerateDataKey"], services = ["kinesis", "s3", "secretsmanager"] }
-      processor = { actions = ["kms:Decrypt", "kms:GenerateDataKey"], services = concat(["kinesis", "dynamodb", "s3"], length(var.api_key_arns) == 0 ? [] : ["secretsmanager"]) }
+      ingest    = { actions = ["kms:Decrypt", "kms:GenerateDataKey"], services = ["kinesis", "dynamodb", "s3", "secretsmanager"] }
+      processor = { actions = ["kms:Decrypt", "kms:GenerateDataKey"], services = ["kinesis", "dynamodb", "s3", "secretsmanager"] }
       archiver  = { actions = ["kms:Decrypt", "kms:GenerateDataKey"], services = ["kinesis", "dynamodb", "s3"] }
       replay    = { actions = ["kms:Decrypt", "kms:GenerateDataKey"], services = ["kinesis", "dynamodb", "s3", "secretsmanager"] }
-      reader    = { actions = ["kms:Decrypt"], services = ["dynamodb"] }
+      reader    = { actions = ["kms:Decrypt"], services = ["kinesis", "dynamodb"] }
       } : role => {
       sid       = "Key"
       actions   = use.actions
@@ -33,25 +33,35 @@ locals {
 
   look = { sid = "LookAtTheLog", actions = ["kinesis:DescribeStreamSummary", "kinesis:ListShards"], resources = [local.stream], condition = null }
   read = { sid = "ReadTheLog", actions = ["kinesis:GetRecords", "kinesis:GetShardIterator"], resources = [local.stream], condition = null }
-  live = { sid = "WhichGeneration", actions = ["dynamodb:GetItem"], resources = [local.control], condition = null }
-  list = { sid = "ListTheArchive", actions = ["s3:ListBucket"], resources = [local.bucket], condition = { StringLike = { "s3:prefix" = "${var.prefix}/*" } } }
+  # Each start looks which generations there are, begins the first one, and gives the live one the provider files of the settings.
+  live = { sid = "Generations", actions = ["dynamodb:GetItem", "dynamodb:PutItem"], resources = [local.control], condition = null }
+  # IfExists: without this permission S3 answers 403 instead of 404 for a key that is not there, and the question for a key has
+  # no prefix.
+  list = { sid = "ListTheArchive", actions = ["s3:ListBucket"], resources = [local.bucket], condition = { StringLikeIfExists = { "s3:prefix" = "${var.prefix}/*" } } }
+
+  # Who serves with sources in its settings reads the secrets of all of them at its start. The archiver gets none.
+  secret_arns = concat(var.secret_arns, var.api_key_arns)
+  secrets = [for one in [
+    { sid = "Secrets", actions = ["secretsmanager:GetSecretValue"], resources = local.secret_arns, condition = null },
+  ] : one if length(local.secret_arns) > 0]
 
   # A source that fetches objects appends what it fetched, large bodies included.
   hydrates = [for one in [
     { sid = "AppendWhatWasFetched", actions = ["kinesis:PutRecords"], resources = [local.stream], condition = null },
     { sid = "LargeBodiesFetched", actions = ["s3:PutObject"], resources = [local.families.claims], condition = null },
-    { sid = "ApiKeys", actions = ["secretsmanager:GetSecretValue"], resources = var.api_key_arns, condition = null },
   ] : one if length(var.api_key_arns) > 0]
 
   permissions = {
     ingest = concat([
       local.look,
       { sid = "Append", actions = ["kinesis:PutRecords"], resources = [local.stream], condition = null },
+      local.live,
       { sid = "LargeBodies", actions = ["s3:GetObject", "s3:PutObject"], resources = [local.families.claims], condition = null },
+      # How many requests were refused on a day, for its close.
+      { sid = "Counters", actions = ["s3:GetObject", "s3:PutObject"], resources = [local.families.counters], condition = null },
+      local.list,
       local.key.ingest,
-      ], [for one in [
-        { sid = "SigningSecrets", actions = ["secretsmanager:GetSecretValue"], resources = var.secret_arns, condition = null },
-    ] : one if length(var.secret_arns) > 0])
+    ], local.secrets)
 
     processor = concat([
       local.look,
@@ -63,17 +73,18 @@ locals {
       { sid = "Park", actions = ["dynamodb:PutItem"], resources = [local.quarantine], condition = null },
       { sid = "LargeBodies", actions = ["s3:GetObject"], resources = [local.families.claims], condition = null },
       local.key.processor,
-    ], local.hydrates)
+    ], local.hydrates, local.secrets)
 
     archiver = [
       local.look,
       local.read,
+      local.live,
       { sid = "Leases", actions = ["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Scan", "dynamodb:UpdateItem"], resources = ["${local.table}-leases-archiver"], condition = null },
       local.list,
       {
         sid       = "Archive"
         actions   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
-        resources = [for family in ["segments", "manifests", "heads", "watermarks"] : local.families[family]]
+        resources = [for family in ["segments", "manifests", "heads"] : local.families[family]]
         condition = null
       },
       { sid = "LargeBodies", actions = ["s3:GetObject"], resources = [local.families.claims], condition = null },
@@ -105,20 +116,22 @@ locals {
         condition = null
       },
       {
-        sid       = "Generations"
-        actions   = ["dynamodb:CreateTable", "dynamodb:DeleteTable", "dynamodb:DescribeTable"]
-        resources = [local.records, local.checkpoints, local.quarantine]
+        sid       = "Tables"
+        actions   = ["dynamodb:CreateTable", "dynamodb:DescribeTable", "dynamodb:UpdateContinuousBackups"]
+        resources = [local.control, local.records, local.checkpoints, local.quarantine]
         condition = null
       },
-      { sid = "LookAtControl", actions = ["dynamodb:DescribeTable"], resources = [local.control], condition = null },
+      { sid = "Retire", actions = ["dynamodb:DeleteTable"], resources = [local.records, local.checkpoints, local.quarantine], condition = null },
       { sid = "Redrive", actions = ["kinesis:PutRecords"], resources = [local.stream], condition = null },
       local.key.replay,
-      ], [for one in [
-        { sid = "CheckSignatures", actions = ["secretsmanager:GetSecretValue"], resources = var.secret_arns, condition = null },
-    ] : one if length(var.secret_arns) > 0])
+    ], local.secrets)
 
+    # `shards` reads the first record behind a checkpoint, to say for how long it has waited.
     reader = [
-      local.live,
+      local.look,
+      local.read,
+      { sid = "Leases", actions = ["dynamodb:Scan"], resources = ["${local.table}-leases", "${local.table}-leases-archiver"], condition = null },
+      { sid = "Generations", actions = ["dynamodb:GetItem"], resources = [local.control], condition = null },
       {
         sid       = "LookAtTheState"
         actions   = ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"]

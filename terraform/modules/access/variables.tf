@@ -24,12 +24,12 @@ variable "prefix" {
 }
 
 variable "secret_arns" {
-  description = "ARNs of the signing secrets; only ingest and replay read them."
+  description = "ARNs of the signing secrets."
   type        = list(string)
 }
 
 variable "api_key_arns" {
-  description = "ARNs of API keys with which objects are fetched; only the processor reads them."
+  description = "ARNs of API keys with which the processor fetches objects."
   type        = list(string)
   default     = []
 }

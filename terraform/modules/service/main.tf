@@ -127,8 +127,8 @@ resource "aws_ecs_task_definition" "this" {
       readonlyRootFilesystem = true
       privileged             = false
       stopTimeout            = each.value.stop_seconds
-      environment            = [for name in sort(keys(local.environment)) : { name = name, value = local.environment[name] }]
-      portMappings           = each.key == "replay" ? [] : [{ name = "http", containerPort = local.port, hostPort = local.port, protocol = "tcp" }]
+      environment            = [for name, value in merge(var.environment, { LEDGERLINE_SETTINGS = var.settings[each.key] }) : { name = name, value = value }]
+      portMappings           = each.key != "ingest" ? [] : [{ name = "http", containerPort = local.port, hostPort = local.port, protocol = "tcp" }]
       mountPoints            = [{ sourceVolume = "data", containerPath = "/data", readOnly = false }]
       volumesFrom            = []
       systemControls         = []
@@ -147,12 +147,8 @@ resource "aws_ecs_task_definition" "this" {
       }
     },
     { for name, check in { healthCheck = { command = concat(["CMD"], coalesce(var.health_command, [])), interval = 10, timeout = 5, retries = 3, startPeriod = 60 } } :
-    name => check if var.health_command != null && each.key != "replay" },
+    name => check if var.health_command != null && each.key == "ingest" },
   )])
-}
-
-locals {
-  environment = merge(var.environment, { LEDGERLINE_SETTINGS = var.settings })
 }
 
 resource "aws_ecs_service" "scaled" {

@@ -31,8 +31,8 @@ variable "architecture" {
 }
 
 variable "settings" {
-  description = "Text of the settings file."
-  type        = string
+  description = "Text of the settings file, by role."
+  type        = map(string)
 }
 
 variable "environment" {
@@ -42,7 +42,7 @@ variable "environment" {
 }
 
 variable "health_command" {
-  description = "Command in the image that asks /healthz and exits with 0 when it is well; none without it."
+  description = "Command in the image of ingest that asks /healthz and exits with 0 when it is well; none without it."
   type        = list(string)
   default     = null
 }
