@@ -69,7 +69,7 @@ module "ledgerline" {
   limits  = { segment_age_seconds_max = var.segment_age_seconds }
   log     = { shards = var.shards, retention_hours = 168 }
   state   = { deletion_protection = false }
-  archive = { force_destroy = true }
+  archive = { bucket = var.bucket, force_destroy = true }
 
   secrets_recovery_days = 0
 

@@ -31,6 +31,14 @@ CREDENTIAL = "AWS4-HMAC-SHA256 Credential=local/20260101/{region}/{service}/aws4
 MIRROR_SECONDS = 30
 
 
+class Refused(Exception):
+    """What another stand-in answered instead of doing it."""
+
+    def __init__(self, status, text):
+        super().__init__(text)
+        self.status = status
+
+
 def after(owner, name):
     """Decorator: `function(self, answer, *args)` runs after the method `name` of `owner`, whose answer is given back."""
 
@@ -114,7 +122,7 @@ def send(address, service, method="POST", path="/", target=None, body=b""):
     try:
         urllib.request.urlopen(request, timeout=MIRROR_SECONDS).read()
     except urllib.error.HTTPError as error:
-        raise RuntimeError(f"{target or method} at {address}: {error.code} {error.read()[:500]!r}") from error
+        raise Refused(error.code, f"{target or method} at {address}: {error.code} {error.read()[:500]!r}") from error
 
 
 def mirror_kinesis(address):
@@ -149,17 +157,23 @@ def mirror_dynamodb(address):
 
 
 def mirror_s3(address):
-    """Buckets are made and deleted at `address` too. What lies in a deleted one is left to that stand-in."""
+    """Buckets are made and deleted at `address` too, as far as it can do that: a server of one bucket answers 501, and must
+    have it. What lies in a deleted one is left to that server."""
 
     @after(S3Backend, "create_bucket")
     def create(_self, _answer, bucket_name, *_args, **_kwargs):
-        send(address, "s3", method="PUT", path=f"/{bucket_name}")
+        try:
+            send(address, "s3", method="PUT", path=f"/{bucket_name}")
+        except Refused as error:
+            if error.status not in (409, 501):
+                raise
+            send(address, "s3", method="GET", path=f"/{bucket_name}?list-type=2&max-keys=1")
 
     @after(S3Backend, "delete_bucket")
     def delete(_self, _answer, bucket_name, *_args, **_kwargs):
         try:
             send(address, "s3", method="DELETE", path=f"/{bucket_name}")
-        except RuntimeError as error:
+        except Refused as error:
             print(f"left at the mirror: {error}", flush=True)
 
 

@@ -39,6 +39,12 @@ variable "name" {
   default     = "ledgerline"
 }
 
+variable "bucket" {
+  description = "Name of the archive's bucket, for a server of S3 that has one bucket of a fixed name."
+  type        = string
+  default     = null
+}
+
 variable "shards" {
   description = "Shards of the stream."
   type        = number

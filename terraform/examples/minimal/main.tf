@@ -1,7 +1,7 @@
 # The least that runs: one source, everything else as it comes. Two tasks take webhooks, one folds, one archives.
 #
-#   terraform init
-#   terraform apply -var image=… -var certificate_arn=…
+# In two steps, because the program reads its secrets when it starts: without an image everything but the program is made,
+# the secrets' places among it; with one, the program too. docs/deploy.md leads through it.
 
 terraform {
   required_version = ">= 1.9"
@@ -23,7 +23,7 @@ module "ledgerline" {
 
   sources = [{ name = "stripe-eu", provider = "stripe" }]
 
-  service = {
+  service = var.image == null ? null : {
     image                = var.image
     image_repository_arn = var.image_repository_arn
     certificate_arn      = var.certificate_arn

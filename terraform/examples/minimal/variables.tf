@@ -5,8 +5,9 @@ variable "region" {
 }
 
 variable "image" {
-  description = "Image of the program, with its digest."
+  description = "Image of the program, with its digest; null until the secrets have values."
   type        = string
+  default     = null
 }
 
 variable "image_repository_arn" {
@@ -16,6 +17,12 @@ variable "image_repository_arn" {
 }
 
 variable "certificate_arn" {
-  description = "ARN of the certificate of the address that providers will send to."
+  description = "ARN of the certificate of the address that providers will send to; needed with the image."
   type        = string
+  default     = null
+
+  validation {
+    condition     = var.image == null || var.certificate_arn != null
+    error_message = "Give the certificate's ARN too: the load balancer speaks HTTPS only."
+  }
 }

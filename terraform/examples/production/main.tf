@@ -1,5 +1,6 @@
 # A deployment that people are paid to look after: an address of its own with a certificate, state of Terraform in S3, a
-# repository for images, access logs, a firewall in front, Object Lock, three zones, alarms by mail.
+# repository for images, access logs, a firewall in front, Object Lock, three zones, alarms by mail. In two steps, as the
+# minimal example: the first, without an image, makes the repository and the secrets' places.
 
 terraform {
   required_version = ">= 1.10"
@@ -53,7 +54,7 @@ module "ledgerline" {
 
   network = { zones = ["a", "b", "c"], nat = "each" }
 
-  service = {
+  service = var.image_digest == null ? null : {
     image                = "${aws_ecr_repository.this.repository_url}@${var.image_digest}"
     image_repository_arn = aws_ecr_repository.this.arn
     certificate_arn      = aws_acm_certificate_validation.this.certificate_arn
@@ -105,6 +106,8 @@ resource "aws_acm_certificate_validation" "this" {
 }
 
 resource "aws_route53_record" "this" {
+  count = var.image_digest == null ? 0 : 1
+
   zone_id = var.zone_id
   name    = var.domain
   type    = "A"

@@ -25,11 +25,12 @@ variable "zone_id" {
 }
 
 variable "image_digest" {
-  description = "Digest of the image in the repository that is made here: sha256:…"
+  description = "Digest of the image in the repository that is made here (sha256:…); null until image and secrets are there."
   type        = string
+  default     = null
 
   validation {
-    condition     = can(regex("^sha256:[0-9a-f]{64}$", var.image_digest))
+    condition     = var.image_digest == null || can(regex("^sha256:[0-9a-f]{64}$", var.image_digest))
     error_message = "Give sha256: and 64 hexadecimal digits, as `docker buildx imagetools inspect` prints them."
   }
 }

@@ -54,6 +54,7 @@ resource "aws_vpc_security_group_egress_rule" "tasks" {
 }
 
 resource "aws_lb" "this" {
+  # checkov:skip=CKV_AWS_150:It is on by default, which tests/service.tftest.hcl holds; the check does not see the default of an optional attribute
   # checkov:skip=CKV2_AWS_76:The rules of a firewall are those of web_acl_arn, which is given; no Java reads a request here
   name                             = var.name
   load_balancer_type               = "application"
