@@ -90,6 +90,23 @@ struct Open {
     rows: Box<dyn Iterator<Item = Result<Sequenced<Envelope>>> + Send>,
 }
 
+/// Whether a segment of such contents may have events that are meant.
+fn may_hold(selector: &Selector, contents: &Contents) -> bool {
+    let Selector { from, to, by, sources, entities, .. } = selector;
+    let in_time = match by {
+        TimeOf::Arrival => contents.arrived_at.meets(*from, *to),
+        // Where an event says nothing, its time of receipt stands in.
+        TimeOf::Occurred => {
+            contents.occurred_at.is_some_and(|span| span.meets(*from, *to))
+                || contents.received_at.meets(*from, *to)
+        }
+    };
+    let has = |source: &str| contents.sources.contains_key(source);
+    in_time
+        && (sources.is_empty() || sources.iter().any(|source| has(source)))
+        && (entities.is_empty() || entities.iter().any(|entity| has(entity.source())))
+}
+
 impl<'a, A: Archive> Selection<'a, A> {
     /// Finds out which segments may hold events that are meant.
     pub async fn begin(archive: &'a A, stream: &str, selector: &'a Selector) -> Result<Self> {
@@ -207,19 +224,7 @@ impl<'a, A: Archive> Selection<'a, A> {
     }
 
     fn may_hold(&self, contents: &Contents) -> bool {
-        let Selector { from, to, by, sources, entities, .. } = self.selector;
-        let in_time = match by {
-            TimeOf::Arrival => contents.arrived_at.meets(*from, *to),
-            // Where an event says nothing, its time of receipt stands in.
-            TimeOf::Occurred => {
-                contents.occurred_at.is_some_and(|span| span.meets(*from, *to))
-                    || contents.received_at.meets(*from, *to)
-            }
-        };
-        let has = |source: &str| contents.sources.contains_key(source);
-        in_time
-            && (sources.is_empty() || sources.iter().any(|source| has(source)))
-            && (entities.is_empty() || entities.iter().any(|entity| has(entity.source())))
+        may_hold(self.selector, contents)
     }
 
     /// Looks for the entities meant in an object with this end.
@@ -228,8 +233,9 @@ impl<'a, A: Archive> Selection<'a, A> {
             self.faults.note(FaultKind::Missing, text, LISTED_ONLY);
             return Ok(None);
         };
-        let entities = &self.selector.entities;
-        let (look, read) = look(self.archive, &text, end, entities, |contents| self.may_hold(contents)).await?;
+        let selector = self.selector;
+        let may_hold = |contents: &Contents| may_hold(selector, contents);
+        let (look, read) = look(self.archive, &text, end, &selector.entities, may_hold).await?;
         let rows = match look {
             // It counts as read when that is done.
             Look::Whole => return self.look_into(key).await,
