@@ -28,8 +28,8 @@ use ledgerline_domain::segment::keys::{self, SegmentKey};
 /// its key, as far as the log still tells. Nothing where it is not known.
 pub type ShardsOf<'a> = &'a (dyn Fn(&EntityKey) -> Vec<ShardId> + Send + Sync);
 
-/// The keys of all segments of a stream, in no order: where those of a shard are among them, so are all of its
-/// parents'.
+/// The keys below the segments of a stream, in byte order: where those of a shard are among them, so are all of its
+/// parents'. Keys of no segment are among them.
 pub(crate) async fn segments<A: Archive>(archive: &A, stream: &str) -> Result<Vec<String>> {
     let mut listed = archive.list(&keys::segments_of(stream)).await?;
     let mut newest: BTreeMap<ShardId, String> = BTreeMap::new();
@@ -44,8 +44,10 @@ pub(crate) async fn segments<A: Archive>(archive: &A, stream: &str) -> Result<Ve
     // A shard alone has no parents.
     for (shard, last) in newest.iter().rev().filter(|_| newest.len() > 1) {
         let more = archive.list_from(&keys::segments_of_shard(stream, shard), last).await?;
-        listed.extend(more.into_iter().filter(|key| key > last));
+        listed.extend(more);
     }
+    listed.sort_unstable();
+    listed.dedup();
     Ok(listed)
 }
 
