@@ -40,6 +40,7 @@ mod compare;
 mod crew;
 mod fetch;
 mod histories;
+mod narrow;
 mod pass;
 mod records;
 mod spill;

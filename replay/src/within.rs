@@ -2,12 +2,13 @@
 //! folded, so that what was stated once can be proved whatever came later.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ledgerline_domain::fold::Fate;
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Archive, Created};
+use ledgerline_domain::ports::{Archive, Created, End};
 use ledgerline_domain::segment::SegmentReader;
 use ledgerline_domain::segment::keys::{self, SegmentKey};
 use ledgerline_domain::time::UnixNanos;
@@ -107,6 +108,14 @@ impl<A: Archive> Archive for Bounded<A> {
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         self.archive.get(key).await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
+        self.archive.get_range(key, range).await
+    }
+
+    async fn get_ends(&self, keys: &[String], bytes_max: u64) -> Result<Vec<Option<End>>> {
+        self.archive.get_ends(keys, bytes_max).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
