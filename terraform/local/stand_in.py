@@ -4,7 +4,8 @@ and moto does not answer, or answers otherwise than AWS.
 
     stand_in.py -H 127.0.0.1 -p PORT
 
-Nothing is kept beyond the process. IAM is not enforced, and tasks, load balancers and networks are names only.
+Nothing is kept beyond the process. IAM is not enforced, and tasks, load balancers and networks are names only. The denies of a
+bucket's policy hold, conditions included.
 
 moto's streams never end a closed shard, and its tables and buckets are not as strict as AWS's. So the program may use
 other stand-ins for its data: with MIRROR_KINESIS, MIRROR_DYNAMODB and MIRROR_S3 (addresses) in the environment each
@@ -12,17 +13,20 @@ stream, table and bucket that is made or deleted here is made or deleted there a
 and indexes. A failure there fails the call.
 """
 
+import fnmatch
 import json
 import os
 import urllib.error
 import urllib.request
 
+import flask
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.dynamodb.responses import DynamoHandler
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.kinesis.responses import KinesisResponse
-from moto.s3.models import S3Backend
+from moto.iam.access_control import PermissionResult
+from moto.s3.models import FakeBucket, S3Backend
 from moto.utilities.tagging_service import TaggingService
 
 # What a local stand-in takes for a signature: it looks at the service and the region in it, if at all.
@@ -111,6 +115,52 @@ def mend_streams():
             self.kinesis_backend.add_tags_to_stream(stream_arn=None, stream_name=self._get_param("StreamName"), tags=tags)
 
 
+def texts(value):
+    """One or several, as policies write both."""
+    return value if isinstance(value, list) else [value]
+
+
+def creates(request):
+    """Whether a request makes an object: a put, or the end of an upload; not a part of one, nor its beginning."""
+    parted = "uploadId" in request.args
+    return request.method == "PUT" and not parted or request.method == "POST" and parted
+
+
+def holds(operator, key, value, request):
+    """One condition of a statement, of those that bucket policies here have; an unknown one ends the call."""
+    known = {
+        # The wire on this machine is plain and stands for TLS 1.3.
+        ("Bool", "aws:SecureTransport"): lambda: value == "true",
+        ("NumericLessThan", "s3:TlsVersion"): lambda: 1.3 < float(value),
+        ("Null", "s3:if-none-match"): lambda: ("If-None-Match" not in request.headers) == (value == "true"),
+        ("Bool", "s3:ObjectCreationOperation"): lambda: creates(request) == (value == "true"),
+    }
+    return known[operator, key]()
+
+
+def mend_policies():
+    """S3: moto takes a statement without its conditions, so that a deny under conditions denies everything."""
+    names = {"s3:HeadObject": "s3:GetObject", "s3:PostObject": "s3:PutObject"}
+
+    def get_permission(self, action, resource):
+        request, action = flask.request, names.get(action, action)
+        for statement in json.loads(self.policy)["Statement"] if self.policy else []:
+            if (
+                statement["Effect"] == "Deny"
+                and any(fnmatch.fnmatchcase(action, one) for one in texts(statement["Action"]))
+                and any(fnmatch.fnmatchcase(resource, one) for one in texts(statement["Resource"]))
+                and all(
+                    holds(operator, key, value, request)
+                    for operator, keys in statement.get("Condition", {}).items()
+                    for key, value in keys.items()
+                )
+            ):
+                return PermissionResult.DENIED
+        return PermissionResult.NEUTRAL
+
+    FakeBucket.get_permission = get_permission
+
+
 def send(address, service, method="POST", path="/", target=None, body=b""):
     """One call to another stand-in. An error of it ends this call with its text."""
     region = os.environ.get("AWS_REGION", "eu-central-1")
@@ -179,7 +229,7 @@ def mirror_s3(address):
 
 def mend():
     """Puts the mended calls in place, and the mirrors that the environment names."""
-    for one in (mend_scaling, mend_services, mend_rules, mend_streams):
+    for one in (mend_scaling, mend_services, mend_rules, mend_streams, mend_policies):
         one()
     for name, mirror in (("KINESIS", mirror_kinesis), ("DYNAMODB", mirror_dynamodb), ("S3", mirror_s3)):
         address = os.environ.get(f"MIRROR_{name}")
