@@ -85,6 +85,9 @@ pub enum Command {
     VerifySignature(VerifySignatureArgs),
     /// Put load on a running server and measure it
     Load(LoadArgs),
+    /// Put a load on AWS, count every call, and say what a million events and a month cost
+    #[cfg(feature = "aws")]
+    Cost(crate::commands::cost::CostArgs),
 }
 
 /// `demo`.

@@ -9,10 +9,12 @@ pub mod dynamo;
 mod failure;
 pub mod kinesis;
 pub mod leases;
+pub mod meter;
 mod parallel;
 mod retry;
 pub mod s3;
 pub mod secrets;
 
 pub use config::{AwsConfig, AwsOptions, Endpoints, Timeouts};
+pub use meter::Meter;
 pub use retry::RetrySettings;

@@ -2,6 +2,8 @@
 
 pub mod archive;
 pub mod check;
+#[cfg(feature = "aws")]
+pub mod cost;
 pub mod list;
 pub mod load;
 pub mod provider;
@@ -31,6 +33,8 @@ pub async fn run(cli: Cli, out: &mut Output) -> Outcome {
         // These need no settings.
         Command::Provider(command) => provider::run(&command, out),
         Command::Demo(args) => crate::demo::run(&args, data.as_deref(), out).await,
+        #[cfg(feature = "aws")]
+        Command::Cost(args) => cost::run(&args, out).await,
         Command::Check(args) if args.example || args.provider.is_some() => check::print(&args, out),
         Command::Check(args) => check::run(&load()?, &args, out),
         Command::Serve(args) => serve::run(load()?, &args).await,
