@@ -5,6 +5,7 @@
 //! knows which of its calls may be repeated as they are and which may have been done although no answer came.
 
 pub mod config;
+pub mod doctor;
 pub mod dynamo;
 mod failure;
 pub mod kinesis;

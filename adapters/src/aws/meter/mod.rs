@@ -20,7 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::{
-    BeforeSerializationInterceptorContextMut, FinalizerInterceptorContextRef, InterceptorContext,
+    BeforeSerializationInterceptorContextMut, BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
+    InterceptorContext,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, Metadata};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
@@ -71,6 +72,14 @@ impl Storable for Kept {
     type Storer = StoreReplace<Self>;
 }
 
+/// Length of the body that was sent, in bytes.
+#[derive(Debug)]
+struct Sent(u64);
+
+impl Storable for Sent {
+    type Storer = StoreReplace<Self>;
+}
+
 impl Intercept for Meter {
     fn name(&self) -> &'static str {
         "Meter"
@@ -90,6 +99,18 @@ impl Intercept for Meter {
         Ok(())
     }
 
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request();
+        let sent = Sent(length(request.headers(), request.body().content_length()));
+        config.interceptor_state().store_put(sent);
+        Ok(())
+    }
+
     fn read_after_execution(
         &self,
         context: &FinalizerInterceptorContextRef<'_>,
@@ -100,7 +121,7 @@ impl Intercept for Meter {
         let nothing = Asked::default();
         let asked = config.load::<Kept>().map_or(&nothing, |kept| &kept.0);
         let outcome = outcome(context.inner());
-        let body = context.request().map_or(0, |request| length(request.headers(), request.body().content_length()));
+        let body = config.load::<Sent>().map_or(0, |sent| sent.0);
         let answer = context.output_or_error().and_then(Result::ok);
         let mut counted = asked.counted(about.name(), outcome, answer);
         counted.calls = 1;

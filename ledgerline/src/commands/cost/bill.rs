@@ -15,8 +15,8 @@ const SHARD_BYTES: f64 = 1_048_576.0;
 const SHARD_RECORDS: f64 = 1_000.0;
 /// How full a shard should be on average, so that a burst fits.
 const SHARD_FILL: f64 = 0.5;
-/// What an entry of an index takes in storage beside its attributes.
-const INDEX_ENTRY_BYTES: f64 = 100.0;
+/// What an entry of the index `listing` takes: 100 bytes, part, key and status with their names.
+const INDEX_ENTRY_BYTES: f64 = 100.0 + 75.0;
 /// Calls per secret and second: two versions, asked every 30 seconds.
 const SECRET_CALLS_PER_SECOND: f64 = 2.0 / 30.0;
 
@@ -134,7 +134,7 @@ fn exact(count: u64) -> f64 {
 pub fn bill(measured: &Measured, month: &Month, prices: &Prices) -> Bill {
     let events = exact(measured.events as u64);
     let loaded_for = measured.loaded_for.as_secs_f64();
-    let rate = events / loaded_for;
+    let rate = events / measured.applied_for.as_secs_f64();
     let seconds_per_million = 1e6 / rate;
     let shards = exact(measured.shards as u64);
     let bytes = exact(measured.stream_bytes) / events;
@@ -163,10 +163,15 @@ pub fn bill(measured: &Measured, month: &Month, prices: &Prices) -> Bill {
     let hours = |seconds: f64, shards: f64| seconds / 3600.0 * shards;
     let month_hours = hours(MONTH_SECONDS, month_shards);
     line("Kinesis: shard hours", "kinesis_shard_hour", hours(seconds_per_million, shards), month_hours);
-    line("Kinesis: retention of 7 days", "kinesis_retention_shard_hour", hours(seconds_per_million, shards), month_hours);
+    line(
+        "Kinesis: retention of 7 days",
+        "kinesis_retention_shard_hour",
+        hours(seconds_per_million, shards),
+        month_hours,
+    );
     // A million events are kept for one month in the first column, all months of the bill in the second.
     let table = exact(measured.item_bytes) / events / GB;
-    let index = exact(measured.items) / events * (INDEX_ENTRY_BYTES + index_bytes(measured)) / GB;
+    let index = exact(measured.items) / events * INDEX_ENTRY_BYTES / GB;
     let kept = month.events * month.kept_months;
     line("DynamoDB: storage", "dynamodb_gb_month", (table + index) * 1e6, (table + index) * kept);
     line("DynamoDB: point-in-time recovery", "dynamodb_pitr_gb_month", table * 1e6, table * kept);
@@ -187,12 +192,6 @@ pub fn bill(measured: &Measured, month: &Month, prices: &Prices) -> Bill {
     }
 }
 
-/// Attributes of an entry of the index `listing`: both keys and what is projected; the length of a key is taken
-/// from those in the stream, about 50 bytes with names.
-fn index_bytes(_: &Measured) -> f64 {
-    64.0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,12 +200,8 @@ mod tests {
 
     fn reading(lines: &[(&str, &str, Counted)]) -> Reading {
         let line = |(service, on, counted): &(&str, &str, Counted)| {
-            let key = CallKey {
-                service: (*service).into(),
-                operation: "x".into(),
-                on: (*on).into(),
-                outcome: Outcome::Ok,
-            };
+            let key =
+                CallKey { service: (*service).into(), operation: "x".into(), on: (*on).into(), outcome: Outcome::Ok };
             (key, *counted)
         };
         Reading(lines.iter().map(line).collect())
@@ -218,6 +213,7 @@ mod tests {
         let measured = Measured {
             events: 1_000,
             shards: 2,
+            applied_for: Duration::from_secs(10),
             loaded_for: Duration::from_secs(10),
             loaded: reading(&[("DynamoDB", "l-records-0001", writes(2_000.0)), ("DynamoDB", "l-leases", writes(20.0))]),
             idle_for: Duration::from_secs(5),
@@ -247,6 +243,7 @@ mod tests {
         let measured = Measured {
             events: 3,
             shards: 1,
+            applied_for: Duration::from_secs(1),
             loaded_for: Duration::from_secs(1),
             loaded: Reading::default(),
             idle_for: Duration::ZERO,

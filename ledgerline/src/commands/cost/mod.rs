@@ -65,7 +65,7 @@ pub struct CostLoad {
     #[arg(long, default_value_t = 2.0)]
     pub gap: f64,
     /// How long a batch of the processor gathers, in milliseconds
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 5_000)]
     pub gather: u64,
     /// How long everything runs without an event afterwards, in seconds
     #[arg(long, default_value_t = 20)]
@@ -124,7 +124,11 @@ pub async fn run_at(aws: &AwsConfig, places: &Places, load: &CostLoad, out: &mut
         ingest_processes: f64::from(load.ingest),
     };
     let bill = bill::bill(&measured, &month, &prices);
-    if load.json { json(&measured, &month, &bill, out)? } else { print(&measured, load, &bill, &prices, out)? }
+    if load.json {
+        json(&measured, &month, &bill, out)?
+    } else {
+        print(&measured, load, &bill, &prices, out)?
+    }
     Ok(Exit::Ok)
 }
 
@@ -184,7 +188,7 @@ fn calls(measured: &Measured) -> Vec<Calls<'_>> {
 fn json(measured: &Measured, month: &Month, bill: &Bill, out: &mut Output) -> Outcome<()> {
     out.json_pretty(&Report {
         events: measured.events,
-        seconds: measured.loaded_for.as_secs_f64(),
+        seconds: measured.applied_for.as_secs_f64(),
         shards: measured.shards,
         stream_bytes: measured.stream_bytes,
         items: measured.items,
@@ -197,7 +201,7 @@ fn json(measured: &Measured, month: &Month, bill: &Bill, out: &mut Output) -> Ou
 }
 
 fn print(measured: &Measured, load: &CostLoad, bill: &Bill, prices: &Prices, out: &mut Output) -> Outcome<()> {
-    let seconds = measured.loaded_for.as_secs_f64();
+    let seconds = measured.applied_for.as_secs_f64();
     let (events, shards) = (measured.events as f64, measured.shards);
     out.line(format!(
         "{} events in {seconds:.1} s on {shards} shards; {:.0} bytes an event in the stream; {} entities of {:.0} bytes \

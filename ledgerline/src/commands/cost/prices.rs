@@ -41,7 +41,9 @@ impl Prices {
         let other: BTreeMap<String, Price> = parse(&name, &text)?;
         for (key, price) in other {
             if !(price.dollars.is_finite() && price.dollars >= 0.0 && price.per > 0) {
-                return Err(Failure::usage(format!("read the price {key} in {name}: give dollars of 0 or more, per 1 or more")));
+                return Err(Failure::usage(format!(
+                    "read the price {key} in {name}: give dollars of 0 or more, per 1 or more"
+                )));
             }
             if all.insert(key.clone(), price).is_none() {
                 let known: Vec<&str> = all.keys().map(String::as_str).filter(|known| *known != key).collect();

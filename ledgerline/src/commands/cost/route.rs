@@ -12,7 +12,7 @@ use ledgerline_adapters::aws::s3::{S3Archive, S3Settings};
 use ledgerline_adapters::aws::{AwsConfig, RetrySettings};
 use ledgerline_domain::ErrorKind;
 use ledgerline_domain::ports::{Entities as _, Log, LogRecord, ReadLimit};
-use ledgerline_processor::apply::{ApplySettings, Applier, Progress};
+use ledgerline_processor::apply::{Applier, ApplySettings, Progress};
 use ledgerline_processor::archiver::{ArchiverProgress, ArchiverSettings, run_archiver};
 use ledgerline_processor::leases::{LeaseBoard, LeaseSettings, run_leases};
 use tokio::task::JoinSet;
@@ -66,7 +66,9 @@ pub struct Measured {
     pub events: usize,
     /// Open shards.
     pub shards: usize,
-    /// Length of the load, until all was applied and archived.
+    /// Length of the load, until all was applied.
+    pub applied_for: Duration,
+    /// The same until all was archived as well.
     pub loaded_for: Duration,
     /// Calls meanwhile.
     pub loaded: Reading,
@@ -108,8 +110,7 @@ pub async fn run(aws: &AwsConfig, places: &Places, plan: LoadPlan, planned: Vec<
         Arc::new(Applier::new(to_apply.clone(), store.clone(), Arc::new(doors.sources()), settings, applied.clone()));
     let worker = LeaseSettings::new(format!("cost-{:016x}", rand::random::<u64>()));
     let board = Arc::new(LeaseBoard::default());
-    let processor =
-        Task::spawn("processor", |stop| run_leases(to_apply, leases, applier, worker, board, stop));
+    let processor = Task::spawn("processor", |stop| run_leases(to_apply, leases, applier, worker, board, stop));
     let archived = Arc::new(ArchiverProgress::default());
     let to_archive = Arc::new(KinesisLog::open(kinesis.config(), read).await?);
     let archiver = Task::spawn("archiver", |stop| {
@@ -124,7 +125,11 @@ pub async fn run(aws: &AwsConfig, places: &Places, plan: LoadPlan, planned: Vec<
     let stream_bytes = send(&log, &doors, planned).await?;
     let bar = output::bar("waiting for processor and archiver", None);
     let deadline = Instant::now() + Duration::from_secs(300);
-    while applied.counts().appended < events as u64 || archived.records() < events as u64 {
+    let mut applied_for = None;
+    while applied_for.is_none() || archived.records() < events as u64 {
+        if applied_for.is_none() && applied.counts().appended >= events as u64 {
+            applied_for = Some(began.elapsed());
+        }
         if Instant::now() > deadline {
             let (applied, archived) = (applied.counts().appended, archived.records());
             return Err(Failure::failed(format!("wait for {events} events: {applied} applied, {archived} archived")));
@@ -142,6 +147,7 @@ pub async fn run(aws: &AwsConfig, places: &Places, plan: LoadPlan, planned: Vec<
     Ok(Measured {
         events,
         shards,
+        applied_for: applied_for.unwrap_or(loaded_for),
         loaded_for,
         loaded: after.since(&before),
         idle_for: plan.idle,
@@ -159,12 +165,16 @@ async fn refuse_what_is_used(log: &KinesisLog, store: &DynamoStore, places: &Pla
     for shard in log.shards() {
         if !log.read(&shard, None, look).await?.records.is_empty() {
             let stream = &places.stream.stream;
-            return Err(Failure::usage(format!("price a load on the stream {stream}: it has records; give it a new one")));
+            return Err(Failure::usage(format!(
+                "price a load on the stream {stream}: it has records; give it a new one"
+            )));
         }
     }
     if !store.stored(None, 1).await?.records.is_empty() {
         let tables = &places.tables;
-        return Err(Failure::usage(format!("price a load on the tables {tables}-…: they have items; give another --tables")));
+        return Err(Failure::usage(format!(
+            "price a load on the tables {tables}-…: they have items; give another --tables"
+        )));
     }
     Ok(())
 }
