@@ -67,6 +67,8 @@ pub enum Command {
     Show(ShowArgs),
     /// Entities, with filters
     List(ListArgs),
+    /// The shards of the log: who reads them, and how far each is
+    Shards(ShardsArgs),
     /// Events that could not be read or that contradict an accepted one
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
@@ -88,6 +90,9 @@ pub enum Command {
     /// Put a load on AWS, count every call, and say what a million events and a month cost
     #[cfg(feature = "aws")]
     Cost(crate::commands::cost::CostArgs),
+    /// Look at a deployment on AWS, and say what to mend
+    #[cfg(feature = "aws")]
+    Doctor(crate::commands::doctor::DoctorArgs),
 }
 
 /// `demo`.
@@ -106,6 +111,14 @@ pub struct DemoArgs {
     /// Connections that deliver at once
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=512))]
     pub connections: u16,
+}
+
+/// `shards`.
+#[derive(Debug, Args)]
+pub struct ShardsArgs {
+    /// One JSON object per shard
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// One part of the work; a process may do all or some.

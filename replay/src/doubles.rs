@@ -223,6 +223,15 @@ impl Archive for TestArchive {
         Ok(())
     }
 
+    async fn exchange(&self, key: &str, known: Option<&Bytes>, new: Bytes) -> Result<bool> {
+        let mut objects = self.0.lock().unwrap();
+        let same = objects.get(key) == known;
+        if same {
+            objects.insert(key.to_owned(), new);
+        }
+        Ok(same)
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         Ok(self.0.lock().unwrap().get(key).cloned())
     }

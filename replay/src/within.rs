@@ -101,6 +101,10 @@ impl<A: Archive> Archive for Bounded<A> {
         Err(Error::internal("write to an archive that is only read"))
     }
 
+    async fn exchange(&self, _: &str, _: Option<&Bytes>, _: Bytes) -> Result<bool> {
+        Err(Error::internal("write to an archive that is only read"))
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         self.archive.get(key).await
     }

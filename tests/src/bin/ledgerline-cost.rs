@@ -25,6 +25,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let Arguments { load, shards } = Arguments::parse();
+    ledgerline::telemetry::log(None, "warn").expect("a log");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let outcome = runtime.block_on(async {
         let (kinesis, dynamo) = (LocalKinesis::start(shards).await, LocalDynamo::start().await);

@@ -6,6 +6,7 @@
 #![expect(clippy::panic, clippy::expect_used, reason = "a broken promise ends the test")]
 
 mod archive;
+mod control;
 mod log;
 mod store;
 
@@ -14,6 +15,7 @@ use ledgerline_domain::time::UnixNanos;
 use ledgerline_domain::{Error, ErrorKind};
 
 pub use archive::*;
+pub use control::*;
 pub use log::*;
 pub use store::*;
 

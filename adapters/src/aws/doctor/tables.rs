@@ -3,18 +3,22 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{KeySchemaElement, KeyType, PointInTimeRecoveryStatus, TableDescription, TableStatus};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, KeySchemaElement, KeyType, PointInTimeRecoveryStatus, TableDescription, TableStatus,
+};
 use ledgerline_domain::ErrorKind;
 
 use super::trouble::{Trouble, trouble};
 use super::{Findings, Part, State, Targets};
 use crate::aws::AwsConfig;
 use crate::aws::dynamo::tables::{ATTENTION, LISTING, Tables};
-use crate::aws::dynamo::{DynamoGenerations, DynamoSettings};
 use crate::aws::leases::DynamoLeases;
 
 const DESCRIBE: &str = "dynamodb:DescribeTable";
 const BACKUPS: &str = "dynamodb:DescribeContinuousBackups";
+
+/// The item of the control table that says which generation is live.
+const GENERATIONS: &str = "generations";
 
 /// A table as the program expects it.
 struct Expected {
@@ -27,31 +31,16 @@ struct Expected {
 
 /// Gives the number of the live generation.
 pub(super) async fn examine(aws: &AwsConfig, targets: &Targets, found: &mut Findings) -> u32 {
-    let settings = DynamoSettings::new(&targets.tables);
-    let control = format!("{}-control", targets.tables);
-    let live = match DynamoGenerations::new(aws, &settings) {
-        Ok(generations) => generations.live().await,
+    let client = aws.dynamodb();
+    let generation = match Tables::new(&targets.tables, 1) {
+        Ok(names) => live(&client, &names.control, found).await,
         Err(error) => {
-            found.add(
-                &format!("tables {}", targets.tables),
-                "names",
-                State::Fault,
-                error.to_string(),
-                "correct `tables`",
-            );
+            let on = format!("tables {}", targets.tables);
+            found.add(&on, "names", State::Fault, error.to_string(), "correct `tables`");
             return 1;
         }
     };
-    let generation = match live {
-        Ok(Some(number)) => {
-            found.ok(&format!("table {control}"), "live generation", number.to_string());
-            number
-        }
-        // A deployment that never rebuilt has the first one and says nothing.
-        _ => 1,
-    };
     let Ok(names) = Tables::new(&targets.tables, generation) else { return generation };
-    let client = aws.dynamodb();
     let table = |name: &str, keys, recovery| Expected { name: name.to_owned(), keys, indexes: &[], recovery };
     let records = Expected {
         indexes: &[(LISTING, &["part", "key"]), (ATTENTION, &["attention", "key"])],
@@ -77,6 +66,19 @@ pub(super) async fn examine(aws: &AwsConfig, targets: &Targets, found: &mut Find
         rows(aws, &name, found).await;
     }
     generation
+}
+
+/// The number of the live generation. A deployment that has not begun has none yet, and begins with the first.
+async fn live(client: &Client, control: &str, found: &mut Findings) -> u32 {
+    let get = client.get_item().table_name(control).key("name", AttributeValue::S(GENERATIONS.to_owned()));
+    let number = match get.send().await {
+        Ok(answer) => answer.item.and_then(|item| item.get("live")?.as_n().ok()?.parse().ok()),
+        Err(_) => None,
+    };
+    if let Some(number) = number {
+        found.ok(&format!("table {control}"), "live generation", format!("{number}"));
+    }
+    number.unwrap_or(1)
 }
 
 async fn one(client: &Client, expected: &Expected, found: &mut Findings) {

@@ -17,7 +17,7 @@
 
 mod checkpoints;
 mod commit;
-mod generations;
+mod control;
 mod item;
 mod list;
 mod load;
@@ -36,11 +36,12 @@ use ledgerline_domain::ports::{Commit, Entities, EntityFilter, Quarantine, Quara
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::time::UnixNanos;
 
-pub use self::generations::DynamoGenerations;
+pub use self::control::DynamoControl;
 pub use self::item::ITEM_BYTES_MAX;
 use self::tables::Tables;
 use super::failure::Call;
 use super::{AwsConfig, RetrySettings};
+use crate::live::GenerationStore;
 
 /// Which tables, and how they are used. Plain data.
 #[derive(Clone, Debug)]
@@ -84,6 +85,30 @@ impl DynamoStore {
     /// The names of its tables.
     pub fn tables(&self) -> &Tables {
         &self.inner.tables
+    }
+}
+
+impl GenerationStore for DynamoStore {
+    /// The same as [`checkpoint`](Entities::checkpoint): what DynamoDB has confirmed is kept.
+    async fn durable_checkpoint(&self, shard: &ShardId) -> Result<Option<SequenceNumber>> {
+        checkpoints::read(&self.inner, shard).await
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<(ShardId, SequenceNumber)>> {
+        checkpoints::all(&self.inner).await
+    }
+
+    /// As DynamoDB counted them last, which it does about every six hours; asking costs nothing.
+    async fn entities(&self) -> Result<u64> {
+        stored::count(&self.inner).await
+    }
+
+    async fn released(&self) -> Result<Vec<(String, UnixNanos)>> {
+        quarantine::released(&self.inner).await
+    }
+
+    async fn mark_all_released(&self, items: Vec<(String, UnixNanos)>) -> Result<()> {
+        quarantine::release_all(&self.inner, items).await
     }
 }
 

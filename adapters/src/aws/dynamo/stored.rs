@@ -4,6 +4,7 @@ use ledgerline_domain::Result;
 use ledgerline_domain::ports::StoredPage;
 
 use super::item::{get_text, stored, text};
+use super::tables::LISTING;
 use super::{Inner, call};
 use crate::aws::retry::repeat;
 
@@ -29,4 +30,17 @@ pub async fn page(store: &Inner, after: Option<&str>, limit: usize) -> Result<St
         }
         after = next;
     }
+}
+
+/// How many entities there are, as DynamoDB counted them last: each has one entry in the listing.
+pub async fn count(store: &Inner) -> Result<u64> {
+    let table = &store.tables.records;
+    let described = repeat(&store.retries, || async {
+        let describe = store.client.describe_table().table_name(table).send().await;
+        describe.map_err(|e| call("count the records", "dynamodb:DescribeTable", table).failed(&e))
+    });
+    let described = described.await?.table;
+    let indexes = described.as_ref().map(|table| table.global_secondary_indexes()).unwrap_or_default();
+    let listing = indexes.iter().find(|index| index.index_name() == Some(LISTING));
+    Ok(listing.and_then(|index| index.item_count()).map_or(0, i64::unsigned_abs))
 }

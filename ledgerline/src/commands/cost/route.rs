@@ -13,7 +13,7 @@ use ledgerline_adapters::aws::{AwsConfig, RetrySettings};
 use ledgerline_domain::ErrorKind;
 use ledgerline_domain::ports::{Entities as _, Log, LogRecord, ReadLimit};
 use ledgerline_processor::apply::{Applier, ApplySettings, Progress};
-use ledgerline_processor::archiver::{ArchiverProgress, ArchiverSettings, run_archiver};
+use ledgerline_processor::archiver::{ArchiverJob, ArchiverProgress, ArchiverSettings};
 use ledgerline_processor::leases::{LeaseBoard, LeaseSettings, run_leases};
 use tokio::task::JoinSet;
 
@@ -92,7 +92,10 @@ pub async fn run(aws: &AwsConfig, places: &Places, plan: LoadPlan, planned: Vec<
     let dynamo = DynamoSettings::new(&places.tables);
     tables::create(aws, &dynamo, 1).await?;
     let leases_table = format!("{}-leases", places.tables);
-    DynamoLeases::create_table(aws.dynamodb().config(), &leases_table).await?;
+    let archiver_leases = format!("{leases_table}-archiver");
+    for table in [&leases_table, &archiver_leases] {
+        DynamoLeases::create_table(aws.dynamodb().config(), table).await?;
+    }
     let doors = Doors::open()?;
     let kinesis = aws.kinesis();
     let log = Arc::new(KinesisLog::open(kinesis.config(), places.stream.clone()).await?);
@@ -108,15 +111,17 @@ pub async fn run(aws: &AwsConfig, places: &Places, plan: LoadPlan, planned: Vec<
     let settings = ApplySettings { gather: plan.apply.gather, ..ApplySettings::default() };
     let applier =
         Arc::new(Applier::new(to_apply.clone(), store.clone(), Arc::new(doors.sources()), settings, applied.clone()));
-    let worker = LeaseSettings::new(format!("cost-{:016x}", rand::random::<u64>()));
+    let worker = LeaseSettings::new(worker_name());
     let board = Arc::new(LeaseBoard::default());
     let processor = Task::spawn("processor", |stop| run_leases(to_apply, leases, applier, worker, board, stop));
     let archived = Arc::new(ArchiverProgress::default());
     let to_archive = Arc::new(KinesisLog::open(kinesis.config(), read).await?);
-    let archiver = Task::spawn("archiver", |stop| {
-        let settings = ArchiverSettings { stream: places.stream.stream.clone(), ..ArchiverSettings::default() };
-        run_archiver(to_archive, archive, Arc::new(SystemClock), settings, archived.clone(), stop)
-    });
+    let settings = ArchiverSettings { stream: places.stream.stream.clone(), ..ArchiverSettings::default() };
+    let clock = Arc::new(SystemClock);
+    let job = Arc::new(ArchiverJob::new(to_archive.clone(), archive, clock, settings, archived.clone())?);
+    let leases = Arc::new(lease_table(aws, &archiver_leases).await?);
+    let (worker, board) = (LeaseSettings::new(worker_name()), Arc::new(LeaseBoard::default()));
+    let archiver = Task::spawn("archiver", |stop| run_leases(to_archive, leases, job, worker, board, stop));
     // Leases are found and taken before the load begins.
     tokio::time::sleep(Duration::from_secs(6)).await;
 
@@ -177,6 +182,10 @@ async fn refuse_what_is_used(log: &KinesisLog, store: &DynamoStore, places: &Pla
         )));
     }
     Ok(())
+}
+
+fn worker_name() -> String {
+    format!("cost-{:016x}", rand::random::<u64>())
 }
 
 async fn lease_table(aws: &AwsConfig, table: &str) -> Outcome<DynamoLeases> {
