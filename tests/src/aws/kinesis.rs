@@ -143,7 +143,8 @@ impl LocalKinesis {
 
     async fn until_active(&self) {
         loop {
-            let found = self.client().describe_stream_summary().stream_name(&self.stream).send().await.expect("a stream");
+            let found =
+                self.client().describe_stream_summary().stream_name(&self.stream).send().await.expect("a stream");
             let status = found.stream_description_summary().map(|s| s.stream_status().as_str().to_owned());
             if status.as_deref() == Some("ACTIVE") {
                 return;
