@@ -132,11 +132,11 @@ pub async fn run(aws: &AwsConfig, places: &Places, plan: LoadPlan, planned: Vec<
     let deadline = Instant::now() + Duration::from_secs(300);
     let mut applied_for = None;
     while applied_for.is_none() || archived.records() < events as u64 {
-        if applied_for.is_none() && applied.counts().appended >= events as u64 {
+        if applied_for.is_none() && taken(&applied) >= events as u64 {
             applied_for = Some(began.elapsed());
         }
         if Instant::now() > deadline {
-            let (applied, archived) = (applied.counts().appended, archived.records());
+            let (applied, archived) = (taken(&applied), archived.records());
             return Err(Failure::failed(format!("wait for {events} events: {applied} applied, {archived} archived")));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -162,6 +162,12 @@ pub async fn run(aws: &AwsConfig, places: &Places, plan: LoadPlan, planned: Vec<
         item_bytes: sizes.iter().sum(),
         item_bytes_max: sizes.iter().copied().max().unwrap_or_default(),
     })
+}
+
+/// Events that were folded, those too that came behind a later one of their payment.
+fn taken(progress: &Progress) -> u64 {
+    let counts = progress.counts();
+    counts.appended + counts.merged
 }
 
 /// A live deployment must not get made-up payments.
