@@ -6,12 +6,12 @@ use std::io::Read as _;
 use super::{COMPRESS_ABOVE_BYTES, HEADER_BYTES, RECORD_VERSION};
 use crate::error::{Error, Result};
 
-/// How hard [`packed`] tries. It is used where a write takes milliseconds and costs by the kilobyte.
+/// How hard [`squeezed`] tries. It is used where a write takes milliseconds and costs by the kilobyte.
 const PACK_LEVEL: i32 = 3;
 
 /// The same record in fewer bytes, where that is possible. [`EntityRecord::decode`](super::EntityRecord::decode)
 /// reads it as well.
-pub fn packed(binary: Vec<u8>) -> Vec<u8> {
+pub fn squeezed(binary: Vec<u8>) -> Vec<u8> {
     let [RECORD_VERSION, 0, plain @ ..] = binary.as_slice() else { return binary };
     let Ok(shorter) = zstd::bulk::compress(plain, PACK_LEVEL) else { return binary };
     if shorter.len() >= plain.len() {
@@ -23,9 +23,9 @@ pub fn packed(binary: Vec<u8>) -> Vec<u8> {
     packed
 }
 
-/// What [`packed`] was given. A record that is compressed in any case stays as it is.
+/// What [`squeezed`] was given. A record that is compressed in any case stays as it is.
 /// [`Data`](crate::ErrorKind::Data) when the bytes are damaged.
-pub fn unpacked(binary: Vec<u8>) -> Result<Vec<u8>> {
+pub fn expanded(binary: Vec<u8>) -> Result<Vec<u8>> {
     let [RECORD_VERSION, 1, short @ ..] = binary.as_slice() else { return Ok(binary) };
     if short.len() > COMPRESS_ABOVE_BYTES {
         return Ok(binary);
@@ -130,17 +130,17 @@ mod tests {
     }
 
     #[test]
-    fn packed_is_shorter_reads_the_same_and_comes_back_byte_for_byte() {
+    fn squeezed_is_shorter_reads_the_same_and_comes_back_byte_for_byte() {
         for events in [1, 3, 20, 60, 200] {
             let record = record("shop/order/1", events);
             let plain = binary(&record);
-            let short = packed(plain.clone());
+            let short = squeezed(plain.clone());
             assert!(short.len() < plain.len() || plain[1] == 1 || events == 1, "{events}");
             assert_eq!(EntityRecord::decode(&short).unwrap(), record);
-            assert_eq!(unpacked(short.clone()).unwrap(), plain, "{events}");
-            assert_eq!(unpacked(plain.clone()).unwrap(), plain);
+            assert_eq!(expanded(short.clone()).unwrap(), plain, "{events}");
+            assert_eq!(expanded(plain.clone()).unwrap(), plain);
             if events == 20 {
-                assert!(unpacked(short[..short.len() / 2].to_vec()).is_err(), "cut");
+                assert!(expanded(short[..short.len() / 2].to_vec()).is_err(), "cut");
             }
         }
     }

@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use ledgerline_domain::ids::EntityKey;
 use ledgerline_domain::ports::{EntityWrite, Stored};
-use ledgerline_domain::record::{EntityRecord, packed, unpacked};
+use ledgerline_domain::record::{EntityRecord, expanded, squeezed};
 use ledgerline_domain::{Error, Result};
 
 use super::tables::{PARTS, part_name};
@@ -99,7 +99,7 @@ impl Row {
             ("state", text(stored.state_json)),
             ("status", text(record.status())),
             ("revision", number(record.revision)),
-            ("record", bytes(packed(stored.binary))),
+            ("record", bytes(squeezed(stored.binary))),
             ("part", text(part.clone())),
             ("token", text(token.clone())),
         ]);
@@ -134,7 +134,7 @@ pub fn stored(mut item: Item) -> Result<Stored> {
     let damaged = || Error::data(format!("read the item of {named:?}: it is damaged, or not of this program"));
     let key = EntityKey::parse(&named).map_err(|_| damaged())?;
     let revision = get_number(&item, "revision").ok_or_else(damaged)?;
-    let binary = unpacked(take_bytes(&mut item, "record").ok_or_else(damaged)?)?;
+    let binary = expanded(take_bytes(&mut item, "record").ok_or_else(damaged)?)?;
     Ok(Stored { key, revision, binary })
 }
 
