@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -289,6 +290,15 @@ pub enum Created {
     Exists,
 }
 
+/// The last bytes of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Size of the whole object, in bytes.
+    pub size: u64,
+    /// Its last bytes; all of them when it is short.
+    pub bytes: Bytes,
+}
+
 /// Immutable objects under keys with `/` in them.
 pub trait Archive: Send + Sync + 'static {
     /// Creates an object, atomically and durably, if none has its key (I6).
@@ -305,6 +315,26 @@ pub trait Archive: Send + Sync + 'static {
     /// An object's bytes.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Bytes>>> + Send;
 
+    /// Some of an object's bytes: those of `range` that it has. Without reading the others where that can be done.
+    fn get_range(&self, key: &str, range: Range<u64>) -> impl Future<Output = Result<Option<Bytes>>> + Send {
+        async move { Ok(self.get(key).await?.map(|object| slice(&object, range))) }
+    }
+
+    /// The last `bytes_max` bytes of several objects, place by place. They may be asked for all at once.
+    fn get_ends(&self, keys: &[String], bytes_max: u64) -> impl Future<Output = Result<Vec<Option<End>>>> + Send {
+        async move {
+            let mut ends = Vec::with_capacity(keys.len());
+            for key in keys {
+                let end = self.get(key).await?.map(|object| {
+                    let size = object.len() as u64;
+                    End { size, bytes: slice(&object, size.saturating_sub(bytes_max)..size) }
+                });
+                ends.push(end);
+            }
+            Ok(ends)
+        }
+    }
+
     /// All keys that start with `prefix`, in byte order.
     fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>>> + Send;
 
@@ -317,6 +347,13 @@ pub trait Archive: Send + Sync + 'static {
             Ok(keys)
         }
     }
+}
+
+/// What an object has of a range.
+fn slice(object: &Bytes, range: Range<u64>) -> Bytes {
+    let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(object.len());
+    let (from, to) = (place(range.start), place(range.end));
+    object.slice(from.min(to)..to)
 }
 
 /// Secrets of the sources. Asked on every request, so that a rotation needs no restart.

@@ -6,7 +6,8 @@
 //! | --- | --- |
 //! | its hour, in the key | everything: nothing of that hour is read |
 //! | its hour's manifest: first and last times, sources | reading the object |
-//! | its footer: the same, and statistics and bloom filter of the entity | decoding it |
+//! | its footer: the same, and statistics of the entity | reading more than its end, when only some entities are meant |
+//! | bloom filters of the entity | the same for the row groups; a short object is read whole |
 //! | its row groups: the same per row group, then the entity column | decoding other row groups and rows |
 //!
 //! A manifest is believed here; whether it tells the truth is what [`crate::check`] finds out.
@@ -21,13 +22,14 @@ use std::vec::IntoIter;
 use bytes::Bytes;
 use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::ids::ShardId;
-use ledgerline_domain::ports::{Archive, Sequenced};
+use ledgerline_domain::ports::{Archive, End, Sequenced};
 use ledgerline_domain::segment::keys::{self, SegmentKey};
 use ledgerline_domain::segment::{ByteRange, Contents, Manifest, SegmentReader, SegmentSummary};
 use ledgerline_domain::{ErrorKind, Result};
 use serde::Serialize;
 
 use crate::chain::{ChainReport, Fault, FaultKind, Progress};
+use crate::narrow::{Ends, Look, look};
 use crate::selector::{Selector, TimeOf};
 use crate::walk::note_damage;
 
@@ -64,11 +66,16 @@ impl SelectionReport {
     }
 }
 
+/// What is said of an object that is listed and not there.
+const LISTED_ONLY: &str = "the archive lists it but does not have it";
+
 /// A pass over the events that are meant.
 pub struct Selection<'a, A> {
     archive: &'a A,
     selector: &'a Selector,
     segments: IntoIter<SegmentKey>,
+    /// The segments instead, when only some entities are meant.
+    ends: Ends,
     known: HashMap<String, SegmentSummary>,
     open: Option<Open>,
     faults: ChainReport,
@@ -83,6 +90,23 @@ struct Open {
     rows: Box<dyn Iterator<Item = Result<Sequenced<Envelope>>> + Send>,
 }
 
+/// Whether a segment of such contents may have events that are meant.
+fn may_hold(selector: &Selector, contents: &Contents) -> bool {
+    let Selector { from, to, by, sources, entities, .. } = selector;
+    let in_time = match by {
+        TimeOf::Arrival => contents.arrived_at.meets(*from, *to),
+        // Where an event says nothing, its time of receipt stands in.
+        TimeOf::Occurred => {
+            contents.occurred_at.is_some_and(|span| span.meets(*from, *to))
+                || contents.received_at.meets(*from, *to)
+        }
+    };
+    let has = |source: &str| contents.sources.contains_key(source);
+    in_time
+        && (sources.is_empty() || sources.iter().any(|source| has(source)))
+        && (entities.is_empty() || entities.iter().any(|entity| has(entity.source())))
+}
+
 impl<'a, A: Archive> Selection<'a, A> {
     /// Finds out which segments may hold events that are meant.
     pub async fn begin(archive: &'a A, stream: &str, selector: &'a Selector) -> Result<Self> {
@@ -91,6 +115,7 @@ impl<'a, A: Archive> Selection<'a, A> {
             archive,
             selector,
             segments: Vec::new().into_iter(),
+            ends: Ends::default(),
             known: HashMap::new(),
             open: None,
             faults: ChainReport::default(),
@@ -114,7 +139,11 @@ impl<'a, A: Archive> Selection<'a, A> {
             }
         }
         let wanted: Vec<SegmentKey> = listed.into_iter().filter(|key| selection.wants(key)).collect();
-        selection.segments = wanted.into_iter();
+        if selector.entities.is_empty() {
+            selection.segments = wanted.into_iter();
+        } else {
+            selection.ends = Ends::of(wanted);
+        }
         Ok(selection)
     }
 
@@ -122,9 +151,15 @@ impl<'a, A: Archive> Selection<'a, A> {
     pub async fn next(&mut self) -> Result<Option<(ShardId, Sequenced<Envelope>)>> {
         loop {
             let Some(open) = &mut self.open else {
-                let Some(key) = self.segments.next() else { return Ok(None) };
-                self.done += 1;
-                self.open = self.look_into(key).await?;
+                self.open = if let Some(key) = self.segments.next() {
+                    self.done += 1;
+                    self.look_into(key).await?
+                } else if let Some((key, text, end)) = self.ends.next(self.archive).await? {
+                    self.done += 1;
+                    self.look_closely(key, text, end).await?
+                } else {
+                    return Ok(None);
+                };
                 continue;
             };
             match open.rows.next() {
@@ -146,7 +181,7 @@ impl<'a, A: Archive> Selection<'a, A> {
 
     /// How far it is; segments that are passed over by their keys or manifests do not count.
     pub fn progress(&self) -> Progress {
-        let total = self.done + self.segments.len() as u64;
+        let total = self.done + (self.segments.len() + self.ends.len()) as u64;
         Progress { segments: self.done, segments_total: total, records: self.report.rows_read }
     }
 
@@ -189,26 +224,37 @@ impl<'a, A: Archive> Selection<'a, A> {
     }
 
     fn may_hold(&self, contents: &Contents) -> bool {
-        let Selector { from, to, by, sources, entities, .. } = self.selector;
-        let in_time = match by {
-            TimeOf::Arrival => contents.arrived_at.meets(*from, *to),
-            // Where an event says nothing, its time of receipt stands in.
-            TimeOf::Occurred => {
-                contents.occurred_at.is_some_and(|span| span.meets(*from, *to))
-                    || contents.received_at.meets(*from, *to)
-            }
+        may_hold(self.selector, contents)
+    }
+
+    /// Looks for the entities meant in an object with this end.
+    async fn look_closely(&mut self, key: SegmentKey, text: String, end: Option<End>) -> Result<Option<Open>> {
+        let Some(end) = end else {
+            self.faults.note(FaultKind::Missing, text, LISTED_ONLY);
+            return Ok(None);
         };
-        let has = |source: &str| contents.sources.contains_key(source);
-        in_time
-            && (sources.is_empty() || sources.iter().any(|source| has(source)))
-            && (entities.is_empty() || entities.iter().any(|entity| has(entity.source())))
+        let selector = self.selector;
+        let may_hold = |contents: &Contents| may_hold(selector, contents);
+        let (look, read) = look(self.archive, &text, end, &selector.entities, may_hold).await?;
+        let rows = match look {
+            // It counts as read when that is done.
+            Look::Whole => return self.look_into(key).await,
+            Look::Rows(rows) => rows,
+        };
+        self.report.segments_read += 1;
+        self.report.bytes_read += read;
+        if rows.is_empty() {
+            self.report.segments_looked_into += 1;
+            return Ok(None);
+        }
+        Ok(Some(Open { key: text, shard: key.shard, rows: Box::new(rows.into_iter().map(Ok)) }))
     }
 
     /// Opens a segment; nothing when, by its footer, nothing in it is meant.
     async fn look_into(&mut self, key: SegmentKey) -> Result<Option<Open>> {
         let text = key.text();
         let Some(object) = self.archive.get(&text).await? else {
-            self.faults.note(FaultKind::Missing, text, "the archive lists it but does not have it");
+            self.faults.note(FaultKind::Missing, text, LISTED_ONLY);
             return Ok(None);
         };
         self.report.segments_read += 1;

@@ -2,16 +2,19 @@
 //! folded, so that what was stated once can be proved whatever came later.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ledgerline_domain::fold::Fate;
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Archive, Created};
+use ledgerline_domain::ports::{Archive, Created, End};
 use ledgerline_domain::segment::SegmentReader;
 use ledgerline_domain::segment::keys::{self, SegmentKey};
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_domain::{Error, Result};
+
+use crate::lineage::segments;
 
 /// Archived up to and including where, by shard. A shard that is not named had nothing.
 pub type Positions = BTreeMap<ShardId, SequenceNumber>;
@@ -58,7 +61,7 @@ impl Within<'_> {
 /// Where each shard's chain ends now, by its last segment.
 pub async fn positions<A: Archive>(archive: &A, stream: &str) -> Result<Positions> {
     // The order of a chain is that of its positions: hours, and so keys, may step back.
-    let (chain, _) = keys::chain_order(archive.list(&keys::segments_of(stream)).await?);
+    let (chain, _) = keys::chain_order(segments(archive, stream).await?);
     let last: BTreeMap<ShardId, String> = chain.into_iter().map(|key| (key.shard.clone(), key.text())).collect();
     let mut positions = Positions::new();
     for (shard, key) in last {
@@ -107,6 +110,14 @@ impl<A: Archive> Archive for Bounded<A> {
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         self.archive.get(key).await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
+        self.archive.get_range(key, range).await
+    }
+
+    async fn get_ends(&self, keys: &[String], bytes_max: u64) -> Result<Vec<Option<End>>> {
+        self.archive.get_ends(keys, bytes_max).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {

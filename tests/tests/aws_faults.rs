@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ledgerline_adapters::aws::dynamo::{DynamoSettings, DynamoStore, ITEM_BYTES_MAX, tables};
+use ledgerline_adapters::aws::dynamo::{DynamoSettings, DynamoStore, tables};
 use ledgerline_adapters::aws::s3::S3Settings;
 use ledgerline_adapters::aws::{AwsOptions, Timeouts};
 use ledgerline_adapters::control::{GenerationStatus, Generations as _, ProviderTexts};
@@ -275,15 +275,6 @@ async fn what_will_not_pass_says_what_to_do() {
     let error = elsewhere.list("").await.expect_err("no bucket");
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("there is no elsewhere"), "{error}");
-
-    let store = dynamo.store(None, quick_retries()).await;
-    let mut long = write(&key("long"), None, 1, "open");
-    long.record.quarantined = (0..40_000).map(|_| format!("{:032x}", rand::random::<u128>()).into()).collect();
-    let both = batch(1, vec![write(&key("a"), None, 1, "open"), long], vec![]);
-    let error = store.commit(both).await.expect_err("it does not fit");
-    assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert!(error.to_string().contains(&ITEM_BYTES_MAX.to_string()), "{error}");
-    assert_eq!(store.load(&[key("a")]).await.expect("an answer"), [None], "nothing of the batch was begun");
 }
 
 /// Whatever hits the calls on the control table: one generation is begun, by the first to come.

@@ -12,12 +12,14 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use ledgerline_domain::ports::{Archive, Created};
+use ledgerline_domain::ports::{Archive, Created, End};
 use ledgerline_domain::{ErrorKind, Result};
 
 use super::files::{blocking, create_dirs, file_error, remove_file, replace_file, sync_dir, write_synced};
@@ -184,6 +186,30 @@ impl Inner {
     }
 }
 
+/// Reads what a file has of the range that `range` gives for its size. Objects are never changed in place, so size
+/// and bytes belong together.
+fn read_part(path: &Path, range: impl FnOnce(u64) -> Range<u64>) -> Result<Option<End>> {
+    let read = || {
+        let file = fs::File::open(path)?;
+        let size = file.metadata()?.len();
+        let range = range(size);
+        let length = range.end.min(size).saturating_sub(range.start);
+        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        file.read_exact_at(&mut bytes, range.start)?;
+        Ok(End { size, bytes: bytes.into() })
+    };
+    match read() {
+        Ok(part) => Ok(Some(part)),
+        Err(e) if is_nothing(&e) => Ok(None),
+        Err(e) => Err(file_error(ErrorKind::Retry, "read the archive object", path, e)),
+    }
+}
+
+/// Whether there is no such object.
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 impl Archive for LocalArchive {
     async fn create(&self, key: &str, bytes: Bytes) -> Result<Created> {
         let (inner, key) = (self.inner.clone(), key.to_owned());
@@ -203,6 +229,17 @@ impl Archive for LocalArchive {
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         let (inner, key) = (self.inner.clone(), key.to_owned());
         blocking(move || inner.get(&key)).await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
+        let path = self.inner.path(key)?;
+        blocking(move || read_part(&path, |_| range).map(|part| part.map(|part| part.bytes))).await
+    }
+
+    async fn get_ends(&self, keys: &[String], bytes_max: u64) -> Result<Vec<Option<End>>> {
+        let paths = keys.iter().map(|key| self.inner.path(key)).collect::<Result<Vec<_>>>()?;
+        let end = move |path: &PathBuf| read_part(path, |size| size.saturating_sub(bytes_max)..size);
+        blocking(move || paths.iter().map(end).collect()).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {

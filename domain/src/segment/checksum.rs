@@ -106,6 +106,51 @@ fn footer_by_trailer(object: &[u8]) -> Option<usize> {
     (trailer.get(4..)? == MAGIC && at >= MAGIC.len()).then_some(at)
 }
 
+/// What the last bytes of an object say of its footer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It is whole and what was written: it begins at this place of the bytes given, and the checksums of the data
+    /// part are at that one.
+    Sound { footer: usize, blocks: Range<usize> },
+    /// It is longer: so many bytes are needed.
+    Longer(u64),
+    /// It is not what was written, or there is none.
+    Unsound,
+}
+
+/// Checks the footer of an object of `size` bytes by the last of them.
+pub(super) fn check_end(end: &[u8], size: u64) -> Ending {
+    let length = || {
+        let (_, trailer) = end.split_at_checked(end.len().checked_sub(TRAILER_BYTES)?)?;
+        let length = u64::from(u32::from_le_bytes(trailer.get(..4)?.try_into().ok()?)) + TRAILER_BYTES as u64;
+        (trailer.get(4..)? == MAGIC && length <= size).then_some(length)
+    };
+    match length() {
+        Some(length) if length > end.len() as u64 && end.len() as u64 != size => Ending::Longer(length),
+        Some(length) => {
+            let footer = usize::try_from(length).ok().and_then(|length| end.len().checked_sub(length));
+            let Some(footer) = footer.filter(|at| is_footer_sound(end, *at)) else { return Ending::Unsound };
+            let data = size - length;
+            match value_of(BLOCKS, end, footer) {
+                Some(blocks) if blocks.len() as u64 == data.div_ceil(BLOCK_BYTES as u64) * UNSET.len() as u64 => {
+                    Ending::Sound { footer, blocks }
+                }
+                _ => Ending::Unsound,
+            }
+        }
+        None => Ending::Unsound,
+    }
+}
+
+/// Whether `blocks`, which begins at block `first` of the data part, is what was written, by `sums`, the footer's
+/// checksums of the data part.
+pub(super) fn are_blocks_sound(blocks: &[u8], first: usize, sums: &[u8]) -> bool {
+    blocks.chunks(BLOCK_BYTES).enumerate().all(|(number, block)| {
+        let at = (first + number) * UNSET.len();
+        sums.get(at..at + UNSET.len()) == Some(hex_of(crc32fast::hash(block)).as_bytes())
+    })
+}
+
 /// Where the footer begins, by the checksum of the last block of data: for when the end is damaged.
 fn footer_by_data(object: &[u8]) -> Option<usize> {
     let sums = object.get(value_of(BLOCKS, object, 0)?)?;

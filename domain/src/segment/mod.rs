@@ -25,6 +25,7 @@ mod reader;
 mod row_group;
 mod schema;
 mod sealed;
+mod sparse;
 #[cfg(test)]
 mod tests;
 mod typed;
@@ -36,6 +37,7 @@ pub use damage::{ByteRange, Damage};
 pub use info::{Link, Replaced, Segment, SegmentInfo};
 pub use manifest::{Head, Manifest, SegmentSummary, ShardManifest, Totals};
 pub use reader::{Diagnosis, Rows, Scratch, SegmentReader, diagnose};
+pub use sparse::{Footer, SparseSegment};
 pub use writer::{SegmentPlace, SegmentWriter};
 
 use sha2::{Digest, Sha256};

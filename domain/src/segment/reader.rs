@@ -49,14 +49,14 @@ impl SegmentReader {
         }
         fenced(|| {
             let metadata = ParquetMetaDataReader::new().parse_and_finish(&object).map_err(undecodable)?;
-            let pairs = metadata.file_metadata().key_value_metadata().map(Vec::as_slice).unwrap_or_default();
-            let info = SegmentInfo::from_pairs(pairs)?;
-            check_columns(&metadata)?;
-            if u64::try_from(metadata.file_metadata().num_rows()) != Ok(info.count) {
-                return Err(damaged());
-            }
-            Ok(Self { object: Arc::new(object), metadata: Arc::new(metadata), info })
+            let info = info_of(&metadata)?;
+            Ok(Self::of(object, metadata, info))
         })
+    }
+
+    /// A segment whose footer says this.
+    pub(super) fn of(object: Bytes, metadata: ParquetMetaData, info: SegmentInfo) -> Self {
+        Self { object: Arc::new(object), metadata: Arc::new(metadata), info }
     }
 
     /// What it is.
@@ -153,19 +153,7 @@ impl SegmentReader {
     }
 
     fn group_may_hold(&self, group: &RowGroupMetaData, entity: &EntityKey) -> Result<bool> {
-        let wanted = entity.as_str();
-        let chunk = group.columns().get(ENTITY).ok_or_else(damaged)?;
-        if let Some(statistics) = chunk.statistics() {
-            // Bounds may be cut short: the lower one is never above the least, the upper one never
-            // below the greatest value.
-            let below = statistics.min_bytes_opt().is_some_and(|min| wanted.as_bytes() < min);
-            let above = statistics.max_bytes_opt().is_some_and(|max| wanted.as_bytes() > max);
-            if below || above {
-                return Ok(false);
-            }
-        }
-        let filter = Sbbf::read_from_column_chunk(chunk, self.object.as_ref()).map_err(undecodable)?;
-        Ok(filter.is_none_or(|filter| filter.check(wanted)))
+        Ok(may_hold_by_statistics(group, entity)? && may_hold_by_filter(&self.object, group, entity)?)
     }
 }
 
@@ -258,6 +246,35 @@ impl Iterator for Rows {
     }
 }
 
+/// Whether a row group may have rows about `entity`, by its statistics.
+pub(super) fn may_hold_by_statistics(group: &RowGroupMetaData, entity: &EntityKey) -> Result<bool> {
+    let wanted = entity.as_str().as_bytes();
+    let chunk = group.columns().get(ENTITY).ok_or_else(damaged)?;
+    let Some(statistics) = chunk.statistics() else { return Ok(true) };
+    // Bounds may be cut short: the lower one is never above the least, the upper one never below the greatest value.
+    let below = statistics.min_bytes_opt().is_some_and(|min| wanted < min);
+    let above = statistics.max_bytes_opt().is_some_and(|max| wanted > max);
+    Ok(!below && !above)
+}
+
+/// The same by its bloom filter.
+pub(super) fn may_hold_by_filter(object: &Bytes, group: &RowGroupMetaData, entity: &EntityKey) -> Result<bool> {
+    let chunk = group.columns().get(ENTITY).ok_or_else(damaged)?;
+    let filter = Sbbf::read_from_column_chunk(chunk, object).map_err(undecodable)?;
+    Ok(filter.is_none_or(|filter| filter.check(entity.as_str())))
+}
+
+/// What the footer says the segment is; its columns are checked.
+pub(super) fn info_of(metadata: &ParquetMetaData) -> Result<SegmentInfo> {
+    let pairs = metadata.file_metadata().key_value_metadata().map(Vec::as_slice).unwrap_or_default();
+    let info = SegmentInfo::from_pairs(pairs)?;
+    check_columns(metadata)?;
+    if u64::try_from(metadata.file_metadata().num_rows()) != Ok(info.count) {
+        return Err(damaged());
+    }
+    Ok(info)
+}
+
 /// Whether a row group may have rows that arrived in the range. The statistics are exact microseconds.
 fn arrived_between(group: &RowGroupMetaData, (from, to): (Option<UnixNanos>, Option<UnixNanos>)) -> bool {
     let statistics = group.columns().get(schema::ARRIVED_AT).and_then(|chunk| chunk.statistics());
@@ -269,7 +286,7 @@ fn arrived_between(group: &RowGroupMetaData, (from, to): (Option<UnixNanos>, Opt
 }
 
 /// Runs a decoder; a panic of it becomes an error.
-fn fenced<T>(decode: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn fenced<T>(decode: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(damaged()))
 }
 

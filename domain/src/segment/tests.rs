@@ -9,7 +9,7 @@ use crate::ErrorKind;
 use crate::envelope::{Envelope, Identified, RequestPart};
 use crate::ids::{EntityKey, SequenceNumber, ShardId};
 use crate::order::{OrderClass, OrderKey};
-use crate::ports::Sequenced;
+use crate::ports::{End, Sequenced};
 use crate::time::UnixNanos;
 
 /// 2026-11-24T13:00:00Z.
@@ -114,6 +114,67 @@ fn a_look_up_finds_exactly_the_rows_of_one_entity() {
     for absent in ["a/payment/x", "zz/payment/x"] {
         let key = EntityKey::parse(absent).unwrap();
         assert!(!reader.may_hold(&key).unwrap() && reader.rows_of(&key).unwrap().is_empty());
+    }
+}
+
+/// Looks `entities` up in a segment of which only what is asked for is given; gives the bytes given, too.
+fn looked_up(object: &Bytes, entities: &[EntityKey]) -> crate::Result<(Vec<Sequenced<Envelope>>, usize)> {
+    let end = |most: usize| End { size: object.len() as u64, bytes: object.slice(object.len().saturating_sub(most)..) };
+    let mut given = 1000;
+    let mut segment = loop {
+        match SparseSegment::open(&end(given))? {
+            Footer::Whole(segment) => break segment,
+            Footer::Longer(more) => given = more as usize,
+        }
+    };
+    for part in [SparseSegment::filters_wanted, SparseSegment::groups_wanted] {
+        for range in part(&segment, entities)? {
+            given += (range.end - range.start) as usize;
+            segment.put(range.start, &object[range.start as usize..range.end as usize])?;
+        }
+    }
+    Ok((segment.rows_of_any(entities)?, given))
+}
+
+#[test]
+fn a_look_up_needs_footer_filters_and_its_row_groups_only() {
+    let records = many(20_000);
+    let object = written(None, &records).bytes;
+    let key = |id: &str| EntityKey::parse(&format!("stripe/payment/pi_{id}")).unwrap();
+    for ids in [&["0"][..], &["2730"], &["2731", "3333"], &["6666", "1_3", "nobody"], &[]] {
+        let keys: Vec<_> = ids.iter().map(|id| key(id)).collect();
+        let expected: Vec<_> = records.iter().filter(|r| keys.contains(&r.value.event.entity)).cloned().collect();
+        assert_eq!(looked_up(&object, &keys).unwrap().0, expected, "{ids:?}");
+    }
+    let (_, absent) = looked_up(&object, &[EntityKey::parse("zz/payment/x").unwrap()]).unwrap();
+    let (_, one) = looked_up(&object, &[key("6666")]).unwrap();
+    assert!(absent < 16_000 && one < object.len() * 3 / 4, "{absent} and {one} of {} bytes", object.len());
+    let Footer::Whole(segment) = SparseSegment::open(&End { size: object.len() as u64, bytes: object }).unwrap() else {
+        panic!("all of it is there");
+    };
+    assert!(segment.rows_of_any(&[key("0")]).is_err(), "what was not read is not taken for nothing");
+}
+
+#[test]
+fn damage_in_what_a_look_up_reads_is_found() {
+    let object = written(None, &many(20_000)).bytes;
+    let wanted = [EntityKey::parse("stripe/payment/pi_1").unwrap()];
+    let (rows, _) = looked_up(&object, &wanted).unwrap();
+    let mut found = 0;
+    for at in (0..object.len()).step_by(object.len() / 97) {
+        let mut bad = object.to_vec();
+        bad[at] ^= 0x10;
+        match looked_up(&bad.into(), &wanted) {
+            Ok(same) => assert_eq!(same.0, rows, "byte {at}"),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Data);
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 20, "{found}");
+    for cut in [1, 8, 100, object.len() / 2] {
+        assert!(looked_up(&object.slice(..object.len() - cut), &wanted).is_err(), "cut by {cut}");
     }
 }
 

@@ -1,11 +1,12 @@
 //! The archive, of either kind.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ledgerline_adapters::embedded::LocalArchive;
 use ledgerline_domain::Result;
-use ledgerline_domain::ports::{Archive, Created};
+use ledgerline_domain::ports::{Archive, Created, End};
 
 use super::either;
 
@@ -34,6 +35,14 @@ impl Archive for AnyArchive {
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         either!(self, archive => archive.get(key).await)
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
+        either!(self, archive => archive.get_range(key, range).await)
+    }
+
+    async fn get_ends(&self, keys: &[String], bytes_max: u64) -> Result<Vec<Option<End>>> {
+        either!(self, archive => archive.get_ends(keys, bytes_max).await)
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {

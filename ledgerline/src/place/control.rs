@@ -1,6 +1,8 @@
 //! Which generations there are, of either kind.
 
-use ledgerline_adapters::control::{Generation, Generations as _, Positions, ProviderTexts};
+#[cfg(feature = "aws")]
+use ledgerline_adapters::control::Generations as _;
+use ledgerline_adapters::control::{Generation, Positions, ProviderTexts};
 use ledgerline_adapters::embedded::Control;
 use ledgerline_domain::Result;
 use ledgerline_domain::time::UnixNanos;

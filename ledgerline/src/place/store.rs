@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ledgerline_adapters::embedded::EmbeddedStore;
+#[cfg(feature = "aws")]
 use ledgerline_adapters::live::GenerationStore as _;
 use ledgerline_domain::Result;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};

@@ -116,6 +116,42 @@ pub async fn archive_keeps_long_objects<A: Archive>(archive: &Arc<A>) {
     }
 }
 
+/// Parts of objects are those bytes of the whole, and what is not there is none.
+pub async fn archive_gives_parts<A: Archive>(archive: &Arc<A>) {
+    let lengths = [0_u32, 1, 1000, 70_000, 2 * 1024 * 1024 + 3];
+    let mut wholes = Vec::new();
+    for length in lengths {
+        let whole = bytes(length, 7);
+        assert_eq!(ok(archive.create(&format!("parts/{length}"), whole.clone()).await), Created::New);
+        wholes.push((format!("parts/{length}"), whole));
+    }
+    for (key, whole) in &wholes {
+        let size = whole.len() as u64;
+        for range in [0..0, 0..1, 0..10, 1..999, 999..1001, 5..5, 65_536..131_072, 0..u64::MAX, size..size + 5] {
+            let place = |at: u64| usize::try_from(at.min(size)).expect("small");
+            let expected = whole.slice(place(range.start)..place(range.end));
+            assert!(ok(archive.get_range(key, range.clone()).await) == Some(expected), "{range:?} of {size}");
+        }
+    }
+    assert_eq!(ok(archive.get_range("parts/none", 0..1).await), None);
+    let mut keys: Vec<String> = wholes.iter().map(|(key, _)| key.clone()).collect();
+    keys.insert(2, "parts/none".to_owned());
+    for most in [1, 1000, 4096, 100_000_000] {
+        let mut ends = ok(archive.get_ends(&keys, most).await);
+        assert_eq!(ends.remove(2), None);
+        for (end, (_, whole)) in ends.into_iter().zip(&wholes) {
+            let end = end.expect("an object");
+            let size = whole.len();
+            let from = size.saturating_sub(usize::try_from(most).expect("small"));
+            assert!(end.size == size as u64 && end.bytes == whole.slice(from..), "{most} of {size}");
+        }
+    }
+    for key in ["../x", "/x"] {
+        assert_eq!(kind(archive.get_range(key, 0..1).await), ErrorKind::Invalid, "{key:?}");
+        assert_eq!(kind(archive.get_ends(&[key.to_owned()], 1).await), ErrorKind::Invalid, "{key:?}");
+    }
+}
+
 /// Of many that create one long object at once exactly one wins, and its bytes stand.
 pub async fn archive_creates_long_objects_once<A: Archive>(archive: &Arc<A>) {
     let mut creators = Vec::new();

@@ -8,6 +8,7 @@
 mod archive;
 mod control;
 mod log;
+mod long;
 mod store;
 
 use ledgerline_domain::ids::EntityKey;
@@ -17,6 +18,7 @@ use ledgerline_domain::{Error, ErrorKind};
 pub use archive::*;
 pub use control::*;
 pub use log::*;
+pub use long::*;
 pub use store::*;
 
 const AT: UnixNanos = UnixNanos::from_nanos(1_790_000_000_000_000_000);

@@ -60,6 +60,7 @@ conforms_on_aws!(
     store_checkpoints_never_move_back,
     store_lists_by_filter,
     store_gives_all_records,
+    store_keeps_long_histories,
     store_quarantines
 );
 conforms_on_aws!(
@@ -72,6 +73,7 @@ conforms_on_aws!(
     store_checkpoints_never_move_back,
     store_lists_by_filter,
     store_gives_all_records,
+    store_keeps_long_histories,
     store_quarantines
 );
 conforms_on_aws!(

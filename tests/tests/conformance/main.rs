@@ -70,6 +70,7 @@ conforms!(
     store_checkpoints_never_move_back,
     store_lists_by_filter,
     store_gives_all_records,
+    store_keeps_long_histories,
     store_quarantines
 );
 conforms!(

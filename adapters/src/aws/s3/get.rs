@@ -1,9 +1,11 @@
 //! Objects are fetched in ranges: the first range says how long the object is, the others come side by side. An
 //! object that fits the first range costs one request.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use ledgerline_domain::ports::End;
 use ledgerline_domain::{Error, Result};
 
 use super::Inner;
@@ -68,21 +70,85 @@ pub async fn tagged(archive: &Arc<Inner>, name: &str) -> Result<Option<(Bytes, O
     Err(Error::retry(format!("read the archive object {name}: it is replaced all the time")))
 }
 
-/// One range, repeated until it came whole.
+/// Some of an object's bytes: what it has of them.
+pub async fn get_range(archive: &Inner, name: &str, range: Range<u64>) -> Result<Option<Bytes>> {
+    // A range without bytes cannot be asked for.
+    let length = range.end.saturating_sub(range.start).max(1);
+    Ok(match piece(archive, name, range.start, length, None).await? {
+        Found::Piece(_) if range.is_empty() => Some(Bytes::new()),
+        Found::Piece(piece) => Some(piece.bytes),
+        Found::Nothing => None,
+        // It begins behind the object's end.
+        Found::Replaced => Some(Bytes::new()),
+    })
+}
+
+/// The last bytes of several objects, side by side.
+pub async fn get_ends(archive: &Arc<Inner>, names: Vec<String>, bytes_max: u64) -> Result<Vec<Option<End>>> {
+    parallel::each(names, archive.settings.at_once, |name| {
+        let archive = archive.clone();
+        async move {
+            Ok(match ranged(&archive, &name, Wanted::Last(bytes_max.max(1)), None).await? {
+                Found::Piece(piece) => Some(End { size: piece.of, bytes: piece.bytes }),
+                Found::Nothing | Found::Replaced => None,
+            })
+        }
+    })
+    .await
+}
+
 async fn piece(archive: &Inner, name: &str, start: u64, length: u64, etag: Option<&str>) -> Result<Found> {
+    ranged(archive, name, Wanted::From { start, length }, etag).await
+}
+
+/// A range to ask for; it has at least one byte.
+#[derive(Clone, Copy)]
+enum Wanted {
+    From {
+        start: u64,
+        length: u64,
+    },
+    /// So many from the end.
+    Last(u64),
+}
+
+impl Wanted {
+    fn header(self) -> String {
+        match self {
+            Self::From { start, length } => format!("bytes={start}-{}", start.saturating_add(length - 1)),
+            Self::Last(bytes) => format!("bytes=-{bytes}"),
+        }
+    }
+
+    /// How many bytes of it an object of that size has.
+    fn of(self, size: u64) -> u64 {
+        match self {
+            Self::From { start, length } => length.min(size.saturating_sub(start)),
+            Self::Last(bytes) => bytes.min(size),
+        }
+    }
+
+    /// Whether every object has some of it but one without bytes.
+    fn fits_all(self) -> bool {
+        matches!(self, Self::From { start: 0, .. } | Self::Last(_))
+    }
+}
+
+/// One range, repeated until it came whole.
+async fn ranged(archive: &Inner, name: &str, wanted: Wanted, etag: Option<&str>) -> Result<Found> {
     let mut attempts = Attempts::new(&archive.settings.retries);
     loop {
-        match attempt(archive, name, start, length, etag).await {
+        match attempt(archive, name, wanted, etag).await {
             Ok(found) => return Ok(found),
             Err(failure) => attempts.pause(failure).await?,
         }
     }
 }
 
-async fn attempt(archive: &Inner, name: &str, start: u64, length: u64, etag: Option<&str>) -> Result<Found, Failure> {
+async fn attempt(archive: &Inner, name: &str, wanted: Wanted, etag: Option<&str>) -> Result<Found, Failure> {
     let action = format!("read the archive object {name}");
     let get = archive.client.get_object().bucket(&archive.settings.bucket).key(name);
-    let get = get.range(format!("bytes={start}-{}", start + length - 1)).set_if_match(etag.map(Into::into));
+    let get = get.range(wanted.header()).set_if_match(etag.map(Into::into));
     let sent = match get.send().await {
         Ok(sent) => sent,
         Err(error) => {
@@ -91,7 +157,7 @@ async fn attempt(archive: &Inner, name: &str, start: u64, length: u64, etag: Opt
                 Some("NoSuchKey") if etag.is_none() => Ok(Found::Nothing),
                 Some("PreconditionFailed" | "NoSuchKey") => Ok(Found::Replaced),
                 // No range fits an object without bytes.
-                Some("InvalidRange") if start == 0 => {
+                Some("InvalidRange") if wanted.fits_all() => {
                     Ok(Found::Piece(Piece { bytes: Bytes::new(), of: 0, etag: None }))
                 }
                 Some("InvalidRange") => Ok(Found::Replaced),
@@ -105,9 +171,5 @@ async fn attempt(archive: &Inner, name: &str, start: u64, length: u64, etag: Opt
     let cut = || Failure::unsure(Error::retry(format!("{action}: the answer was cut or damaged")));
     let bytes = body.map_err(|_| cut())?.into_bytes();
     let of = of.unwrap_or(bytes.len() as u64);
-    if bytes.len() as u64 == length.min(of.saturating_sub(start)) {
-        Ok(Found::Piece(Piece { bytes, of, etag }))
-    } else {
-        Err(cut())
-    }
+    if bytes.len() as u64 == wanted.of(of) { Ok(Found::Piece(Piece { bytes, of, etag })) } else { Err(cut()) }
 }

@@ -24,12 +24,13 @@ mod put;
 mod upload;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use bytes::Bytes;
-use ledgerline_domain::ports::{Archive, Created};
+use ledgerline_domain::ports::{Archive, Created, End};
 use ledgerline_domain::{Error, Result};
 
 use super::failure::Call;
@@ -170,6 +171,16 @@ impl Archive for S3Archive {
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         let name = self.inner.name(key)?;
         get::get(&self.inner, &name).await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
+        let name = self.inner.name(key)?;
+        get::get_range(&self.inner, &name, range).await
+    }
+
+    async fn get_ends(&self, keys: &[String], bytes_max: u64) -> Result<Vec<Option<End>>> {
+        let names = keys.iter().map(|key| self.inner.name(key)).collect::<Result<Vec<_>>>()?;
+        get::get_ends(&self.inner, names, bytes_max).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {

@@ -50,7 +50,7 @@ pub async fn run(settings: &Loaded, args: &RepairArgs, out: &mut Output) -> Outc
         stream: &reader.stream,
         entities: &store,
         sources: &live.sources,
-        shard_of: &*reader.shard_of,
+        shards_of: &*reader.shard_of,
         wanted: &wanted,
         reinterpret: args.reinterpret,
         now: SystemClock.now(),

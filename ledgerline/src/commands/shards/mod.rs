@@ -43,14 +43,21 @@ pub async fn run(loaded: &Loaded, args: &ShardsArgs, out: &mut Output) -> Outcom
     Ok(Exit::Ok)
 }
 
-/// A position for people: without its zeros.
+/// Digits of a position that people get: the last ones are those that change.
+const DIGITS: usize = 12;
+
+/// A position for people: without its zeros, and the end of a long one.
 fn number(position: Option<&SequenceNumber>) -> String {
     match position {
         None => "nothing yet".to_owned(),
         Some(position) if position.is_shard_end() => "its end".to_owned(),
         Some(position) => {
             let digits = position.as_str().trim_start_matches('0');
-            if digits.is_empty() { "0".to_owned() } else { digits.to_owned() }
+            match digits.len() {
+                0 => "0".to_owned(),
+                length if length > 2 * DIGITS => format!("…{}", digits.get(length - DIGITS..).unwrap_or(digits)),
+                _ => digits.to_owned(),
+            }
         }
     }
 }
@@ -74,6 +81,8 @@ mod tests {
         assert_eq!(short(&ShardId::new("shardId-000000000000")), "0000");
         assert_eq!(short(&ShardId::numbered(3)), "shard-0003");
         assert_eq!(number(Some(&SequenceNumber::from_u64(120))), "120");
+        let long = "49680526119425559453077619309877536425291480694238740482";
+        assert_eq!(number(Some(&SequenceNumber::new(long))), "…694238740482");
         assert_eq!(number(Some(&SequenceNumber::shard_end())), "its end");
         assert_eq!(number(None), "nothing yet");
     }
