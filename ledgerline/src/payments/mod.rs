@@ -130,6 +130,11 @@ fn pick(list: &[&'static str], rng: &mut StdRng) -> &'static str {
     list.get(rng.random_range(0..list.len())).copied().unwrap_or_default()
 }
 
+/// An id as providers make them: `prefix` and `length` random letters and digits.
+pub(crate) fn random_id(prefix: &str, length: usize, rng: &mut StdRng) -> String {
+    id(prefix, length, rng)
+}
+
 /// `prefix` and `length` random letters and digits.
 fn id(prefix: &str, length: usize, rng: &mut StdRng) -> String {
     const LETTERS: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz0123456789";
