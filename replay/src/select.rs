@@ -97,8 +97,7 @@ fn may_hold(selector: &Selector, contents: &Contents) -> bool {
         TimeOf::Arrival => contents.arrived_at.meets(*from, *to),
         // Where an event says nothing, its time of receipt stands in.
         TimeOf::Occurred => {
-            contents.occurred_at.is_some_and(|span| span.meets(*from, *to))
-                || contents.received_at.meets(*from, *to)
+            contents.occurred_at.is_some_and(|span| span.meets(*from, *to)) || contents.received_at.meets(*from, *to)
         }
     };
     let has = |source: &str| contents.sources.contains_key(source);
