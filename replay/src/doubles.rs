@@ -118,6 +118,10 @@ pub fn shard_of(key: &EntityKey) -> Option<ShardId> {
     Some(ShardId::numbered(number % SHARDS))
 }
 
+pub fn shards_of(key: &EntityKey) -> Vec<ShardId> {
+    shard_of(key).into_iter().collect()
+}
+
 /// The log's records by shard; positions count over all shards.
 pub fn log(events: &[Made]) -> BTreeMap<ShardId, Vec<Sequenced<Envelope>>> {
     let mut log: BTreeMap<ShardId, Vec<_>> = BTreeMap::new();

@@ -35,7 +35,9 @@ pub async fn run(mut loaded: Loaded, args: &ServeArgs) -> Outcome {
         tracing::warn!(source = %source.name, "a secret stands in the settings file; move it to env:NAME or file:PATH");
     }
     if loaded.settings.aws.is_some() && has(Role::Hydrator) && !has(Role::Processor) {
-        return Err(Failure::usage("serve the hydrator alone: at AWS it shares the processor's leases; use --role processor"));
+        return Err(Failure::usage(
+            "serve the hydrator alone: at AWS it shares the processor's leases; use --role processor",
+        ));
     }
     telemetry::count();
     let mut signal = Signal::new()?;

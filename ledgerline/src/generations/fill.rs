@@ -196,12 +196,7 @@ impl Fill<'_> {
 }
 
 /// Gives a generation with all its parts its checkpoints, and lets the server take it over.
-async fn complete(
-    control: &AnyControl,
-    reader: &Reader,
-    store: &AnyStore,
-    generation: &Generation,
-) -> Result<()> {
+async fn complete(control: &AnyControl, reader: &Reader, store: &AnyStore, generation: &Generation) -> Result<()> {
     let positions = generation.positions.clone().unwrap_or_default();
     for (shard, checkpoint) in &positions {
         let (shard, checkpoint) = (shard.clone(), checkpoint.clone());

@@ -38,7 +38,9 @@ pub(crate) async fn promote_shared(data: &Data, number: u32, wait: Duration) -> 
             break;
         }
         if Instant::now() >= deadline {
-            return Err(refused(&format!("it has not caught up on {behind} shards; is a processor at work? wait longer")));
+            return Err(refused(&format!(
+                "it has not caught up on {behind} shards; is a processor at work? wait longer"
+            )));
         }
         tokio::time::sleep(CATCH_UP_LOOK).await;
     }

@@ -154,9 +154,9 @@ impl Opened {
         }
     }
 
-    /// In which shard an entity's events lie.
+    /// In which shards an entity's events lie, as the stream last listed them.
     pub fn shard_of(&self) -> ShardOf {
-        Box::new(|_| None)
+        Box::new(self.log.log().shards_of())
     }
 }
 

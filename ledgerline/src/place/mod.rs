@@ -249,10 +249,10 @@ impl Reader {
     }
 }
 
-/// Says in which shard an entity's events lie, where that is known.
-pub type ShardOf = Box<dyn Fn(&EntityKey) -> Option<ShardId> + Send + Sync>;
+/// Says in which shards an entity's events may lie, where that is known.
+pub type ShardOf = Box<dyn Fn(&EntityKey) -> Vec<ShardId> + Send + Sync>;
 
 /// In which of so many shards of one machine.
 fn shard_of(shards: u32) -> ShardOf {
-    Box::new(move |key| Some(ShardId::numbered(partition::shard_index(key, shards))))
+    Box::new(move |key| vec![ShardId::numbered(partition::shard_index(key, shards))])
 }

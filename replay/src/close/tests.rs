@@ -78,7 +78,7 @@ fn figure<'a>(statement: &'a Statement, name: &str) -> (&'a str, &'a str, &'a st
 
 fn since(archive: &TestArchive, statement: &Statement, from: UnixNanos, until: UnixNanos) -> Summary {
     let rebuilt = wait(rebuild(archive, &input(&sources()), &mut |_| ())).unwrap();
-    let closed = Closed::Through(&statement.positions, &shard_of);
+    let closed = Closed::Through(&statement.positions, &shards_of);
     adjustments::find(&rebuilt, &Period { from, until, closed }, |_| Ok::<_, Error>(())).unwrap()
 }
 

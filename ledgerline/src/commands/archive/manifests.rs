@@ -9,8 +9,8 @@ use crate::cli::ConsentArgs;
 use crate::consent::{self, Plan, Recorded};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
-use crate::settings::Loaded;
 use crate::place::Data;
+use crate::settings::Loaded;
 use crate::words;
 
 /// Runs the command.

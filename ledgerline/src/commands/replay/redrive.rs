@@ -17,10 +17,10 @@ use crate::cli::RedriveArgs;
 use crate::consent::{self, Plan, Recorded};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Output};
+use crate::place::Data;
 use crate::redrives::{self, Task};
 use crate::requests::{self, Request};
 use crate::settings::Loaded;
-use crate::place::Data;
 use crate::wiring::Reader;
 use crate::words;
 

@@ -18,8 +18,8 @@ use crate::consent::{self, Plan, Recorded};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::generations::{self, texts_of};
 use crate::output::{self, Output};
-use crate::settings::Loaded;
 use crate::place::Data;
+use crate::settings::Loaded;
 use crate::wiring::{Reader, SystemClock};
 use crate::words;
 
@@ -50,7 +50,7 @@ pub async fn run(settings: &Loaded, args: &RepairArgs, out: &mut Output) -> Outc
         stream: &reader.stream,
         entities: &store,
         sources: &live.sources,
-        shard_of: &*reader.shard_of,
+        shards_of: &*reader.shard_of,
         wanted: &wanted,
         reinterpret: args.reinterpret,
         now: SystemClock.now(),
@@ -150,7 +150,11 @@ enum Meant {
 }
 
 impl Meant {
-    async fn find<A: ledgerline_domain::ports::Archive>(archive: &A, stream: &str, selector: &Selector) -> Outcome<Self> {
+    async fn find<A: ledgerline_domain::ports::Archive>(
+        archive: &A,
+        stream: &str,
+        selector: &Selector,
+    ) -> Outcome<Self> {
         if selector.from.is_none() && selector.to.is_none() && selector.types.is_empty() {
             return Ok(Self::All);
         }

@@ -33,11 +33,17 @@ pub async fn run(loaded: &Loaded, args: &ShardsArgs, out: &mut Output) -> Outcom
     let opened = Opened::open(settings).await?;
     let shards = opened.log.lineage().await?;
     let between = Duration::from_secs_f64(settings.leases.renew_seconds * 1.5);
-    let (processor, archiver) =
-        tokio::join!(look(&opened, PROCESSOR, between), look(&opened, ARCHIVER, between));
+    let (processor, archiver) = tokio::join!(look(&opened, PROCESSOR, between), look(&opened, ARCHIVER, between));
     let (processor, archiver) = (processor?, archiver?);
-    let mut table =
-        output::table(&["shard", ">keys", "processor", ">folded up to", ">waiting since", "archiver", ">archived up to"]);
+    let mut table = output::table(&[
+        "shard",
+        ">keys",
+        "processor",
+        ">folded up to",
+        ">waiting since",
+        "archiver",
+        ">archived up to",
+    ]);
     for shard in &shards {
         let waiting = waiting(&opened, shard, processor.leases.get(&shard.id).map(|(lease, _)| lease)).await?;
         if args.json {
@@ -59,13 +65,17 @@ pub async fn run(loaded: &Loaded, args: &ShardsArgs, out: &mut Output) -> Outcom
     }
     let mut exit = Exit::Ok;
     for (role, seen) in [("processor", &processor), ("archiver", &archiver)] {
-        let unheld = seen.leases.values().filter(|(lease, standing)| {
-            *standing != Standing::Fresh && !lease.checkpoint.is_shard_end()
-        });
+        let unheld = seen
+            .leases
+            .values()
+            .filter(|(lease, standing)| *standing != Standing::Fresh && !lease.checkpoint.is_shard_end());
         let unheld = unheld.count() as u64;
         for (count, what) in [
             (unheld, "that nobody reads: start more workers, or wait some seconds after one went away"),
-            (seen.holes.len() as u64, "of keys that no lease covers: a worker makes the missing leases when it looks next"),
+            (
+                seen.holes.len() as u64,
+                "of keys that no lease covers: a worker makes the missing leases when it looks next",
+            ),
         ] {
             if count > 0 {
                 exit = Exit::Busy;
