@@ -5,7 +5,9 @@ mod leased;
 
 use std::collections::BTreeMap;
 
-use ledgerline_domain::ids::{SequenceNumber, ShardId};
+use ledgerline_domain::ids::SequenceNumber;
+#[cfg(any(feature = "aws", test))]
+use ledgerline_domain::ids::ShardId;
 use ledgerline_domain::ports::Entities as _;
 use serde_json::json;
 
