@@ -116,7 +116,7 @@ impl<'a, A: Archive> Selection<'a, A> {
         selection.report.segments = listed.len() as u64;
         let there: BTreeSet<String> = listed.iter().map(SegmentKey::text).collect();
         for (key, segment) in &selection.known {
-            if !there.contains(key) && selection.may_hold(&segment.contents) {
+            if !there.contains(key) && may_hold(selection.selector, &segment.contents) {
                 let words = format!("the manifest of {} names it, but it is not there", segment.hour);
                 selection.faults.note(FaultKind::Missing, key, words);
             }
@@ -203,23 +203,7 @@ impl<'a, A: Archive> Selection<'a, A> {
     /// Whether a segment must be read, by its key and its manifest.
     fn wants(&self, key: &SegmentKey) -> bool {
         self.selector.may_lie_in_hour(&key.hour)
-            && self.known.get(&key.text()).is_none_or(|segment| self.may_hold(&segment.contents))
-    }
-
-    fn may_hold(&self, contents: &Contents) -> bool {
-        let Selector { from, to, by, sources, entities, .. } = self.selector;
-        let in_time = match by {
-            TimeOf::Arrival => contents.arrived_at.meets(*from, *to),
-            // Where an event says nothing, its time of receipt stands in.
-            TimeOf::Occurred => {
-                contents.occurred_at.is_some_and(|span| span.meets(*from, *to))
-                    || contents.received_at.meets(*from, *to)
-            }
-        };
-        let has = |source: &str| contents.sources.contains_key(source);
-        in_time
-            && (sources.is_empty() || sources.iter().any(|source| has(source)))
-            && (entities.is_empty() || entities.iter().any(|entity| has(entity.source())))
+            && self.known.get(&key.text()).is_none_or(|segment| may_hold(self.selector, &segment.contents))
     }
 
     /// Looks for the entities meant in an object with this end.
@@ -228,8 +212,9 @@ impl<'a, A: Archive> Selection<'a, A> {
             self.faults.note(FaultKind::Missing, text, LISTED_ONLY);
             return Ok(None);
         };
-        let entities = &self.selector.entities;
-        let (look, read) = look(self.archive, &text, end, entities, |contents| self.may_hold(contents)).await?;
+        let selector = self.selector;
+        let (look, read) =
+            look(self.archive, &text, end, &selector.entities, |contents| may_hold(selector, contents)).await?;
         let rows = match look {
             // It counts as read when that is done.
             Look::Whole => return self.look_into(key).await,
@@ -266,7 +251,7 @@ impl<'a, A: Archive> Selection<'a, A> {
             self.faults.note(FaultKind::Misplaced, text, words);
             return Ok(None);
         }
-        if !self.may_hold(&segment.info().contents) {
+        if !may_hold(self.selector, &segment.info().contents) {
             self.report.segments_looked_into += 1;
             return Ok(None);
         }
@@ -294,6 +279,22 @@ impl<'a, A: Archive> Selection<'a, A> {
         let expected = self.known.get(key).map(|segment| segment.bytes);
         note_damage(&mut self.faults, key, object, expected);
     }
+}
+
+/// Whether something of such contents may be meant.
+fn may_hold(selector: &Selector, contents: &Contents) -> bool {
+    let Selector { from, to, by, sources, entities, .. } = selector;
+    let in_time = match by {
+        TimeOf::Arrival => contents.arrived_at.meets(*from, *to),
+        // Where an event says nothing, its time of receipt stands in.
+        TimeOf::Occurred => {
+            contents.occurred_at.is_some_and(|span| span.meets(*from, *to)) || contents.received_at.meets(*from, *to)
+        }
+    };
+    let has = |source: &str| contents.sources.contains_key(source);
+    in_time
+        && (sources.is_empty() || sources.iter().any(|source| has(source)))
+        && (entities.is_empty() || entities.iter().any(|entity| has(entity.source())))
 }
 
 #[cfg(test)]
