@@ -88,6 +88,10 @@ impl<L: Log, A: Archive> Log for ClaimCheck<L, A> {
         self.log.tip(shard).await
     }
 
+    async fn reaches(&self, shard: &ShardId, position: &SequenceNumber) -> Result<bool> {
+        self.log.reaches(shard, position).await
+    }
+
     async fn release(&self, shard: &ShardId, through: &SequenceNumber) -> Result<()> {
         self.log.release(shard, through).await
     }

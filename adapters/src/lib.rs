@@ -5,6 +5,8 @@
 //! - `aws` (with the feature of that name): Kinesis, DynamoDB, S3, Secrets Manager.
 //! - [`chain`]: certificates that public roots vouch for.
 //! - [`claim`]: any log, with bodies that are too large for its records in an archive.
+//! - [`control`]: generations of records, and how they come and go, whichever adapter keeps them.
+//! - [`live`]: the records of whichever generation is live.
 //! - [`web`]: pages of other machines, over HTTPS.
 //!
 //! Every implementation passes the same conformance suite. Errors name the file, shard or key and,
@@ -16,7 +18,9 @@ pub mod aws;
 pub mod chain;
 pub mod claim;
 pub mod clock;
+pub mod control;
 pub mod embedded;
+pub mod live;
 pub mod memory;
 pub mod partition;
 pub mod web;

@@ -135,6 +135,13 @@ pub trait Log: Send + Sync + 'static {
     /// Position of the newest durable record of a shard, `None` when it never held one.
     fn tip(&self, shard: &ShardId) -> impl Future<Output = Result<Option<SequenceNumber>>> + Send;
 
+    /// Whether the log goes at least up to a position of a shard, as far as it can tell: `false` says that the
+    /// position is none of this log's. A log that forgets its newest records too cannot tell and says `true`;
+    /// what is kept of such a log must have a name that no other log's has.
+    fn reaches(&self, shard: &ShardId, position: &SequenceNumber) -> impl Future<Output = Result<bool>> + Send {
+        async move { Ok(self.tip(shard).await?.is_some_and(|tip| tip >= *position)) }
+    }
+
     /// Allows the log to forget records of a shard up to and including `through`. Only called
     /// with positions that are archived and folded.
     fn release(&self, shard: &ShardId, through: &SequenceNumber) -> impl Future<Output = Result<()>> + Send;
@@ -299,6 +306,11 @@ pub trait Archive: Send + Sync + 'static {
 
     /// Writes a derived object (a manifest), replacing an older one.
     fn replace(&self, key: &str, bytes: Bytes) -> impl Future<Output = Result<()>> + Send;
+
+    /// Writes a derived object if what has its key is `known` byte for byte, or nothing where that is `None`: of
+    /// two writers that knew the same one is refused. `false` when it is another object, and nothing was
+    /// written. After a lost answer a later attempt may say `false` of what was written by the earlier one.
+    fn exchange(&self, key: &str, known: Option<&Bytes>, new: Bytes) -> impl Future<Output = Result<bool>> + Send;
 
     /// An object's bytes.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Bytes>>> + Send;

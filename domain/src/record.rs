@@ -20,7 +20,7 @@ use crate::time::UnixNanos;
 use crate::view::{CommonView, DocumentView, PaymentView};
 
 pub(crate) use binary::Growing;
-pub use binary::{key_of, same_but_for_revision};
+pub use binary::{entries_at, key_of, packed, same_but_for_revision};
 
 /// Version of the stored binary form.
 pub const RECORD_VERSION: u8 = 1;
@@ -201,19 +201,16 @@ impl EntityRecord {
     }
 
     /// The binary form, in `buffer`, whose contents are dropped.
-    pub fn encode_binary(&self, mut buffer: Vec<u8>) -> Result<Vec<u8>> {
+    pub fn encode_binary(&self, buffer: Vec<u8>) -> Result<Vec<u8>> {
+        packed(self.encode_plain(buffer)?)
+    }
+
+    /// The binary form without compression, however long it is; [`decode`](Self::decode) reads it too.
+    pub fn encode_plain(&self, mut buffer: Vec<u8>) -> Result<Vec<u8>> {
         buffer.clear();
         buffer.extend_from_slice(&[RECORD_VERSION, 0]);
-        let mut binary = postcard::serialize_with_flavor(self, Growing(buffer))
-            .map_err(|e| Error::internal("write an entity record").because(e))?;
-        if binary.len() > COMPRESS_ABOVE_BYTES + HEADER_BYTES {
-            let packed = zstd::bulk::compress(&binary[HEADER_BYTES..], 1)
-                .map_err(|e| Error::internal("compress an entity record").because(e))?;
-            binary.truncate(HEADER_BYTES);
-            binary[1] = 1;
-            binary.extend_from_slice(&packed);
-        }
-        Ok(binary)
+        postcard::serialize_with_flavor(self, Growing(buffer))
+            .map_err(|e| Error::internal("write an entity record").because(e))
     }
 
     /// Reads the binary form back.

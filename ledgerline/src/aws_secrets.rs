@@ -1,8 +1,8 @@
 //! Secrets that AWS Secrets Manager keeps: `aws-secretsmanager:NAME`, or `aws-secretsmanager:NAME#FIELD` for one
 //! field of a JSON object, as the console makes them.
 //!
-//! Region, credentials and endpoint come from the environment, as every AWS program takes them. One thread of its
-//! own asks, so that whoever needs a secret can simply wait for it. An answer is kept for a while; a secret that
+//! Region, credentials and endpoint come from the settings' table `[aws]`, else from the environment, as every AWS
+//! program takes them. One thread of its own asks, so that whoever needs a secret can simply wait for it. An answer is kept for a while; a secret that
 //! cannot be read keeps its last stamp, so the secrets in force stay in force.
 
 use std::collections::HashMap;
@@ -22,6 +22,14 @@ pub const POLL: Duration = Duration::from_secs(30);
 const JUST_READ: Duration = Duration::from_secs(5);
 /// Longest wait for a secret, repeats included.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How this process reaches AWS, where the settings say it.
+static OPTIONS: OnceLock<AwsOptions> = OnceLock::new();
+
+/// Says how AWS is reached, before the first secret is asked for. The first word counts.
+pub fn reach_by(options: AwsOptions) {
+    let _ = OPTIONS.set(options);
+}
 
 type Answer = Result<SecretVersions>;
 
@@ -64,7 +72,8 @@ impl Keeper {
         if let Some(keeper) = KEEPER.get() {
             return Ok(keeper);
         }
-        let keeper = Self::start(AwsOptions::default(), POLL)?;
+        let options = OPTIONS.get().cloned().unwrap_or_default();
+        let keeper = Self::start(options, POLL)?;
         Ok(KEEPER.get_or_init(|| keeper))
     }
 

@@ -67,6 +67,8 @@ pub enum Command {
     Show(ShowArgs),
     /// Entities, with filters
     List(ListArgs),
+    /// The shards of the log: who reads them, and how far each is
+    Shards(ShardsArgs),
     /// Events that could not be read or that contradict an accepted one
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
@@ -103,6 +105,14 @@ pub struct DemoArgs {
     /// Connections that deliver at once
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=512))]
     pub connections: u16,
+}
+
+/// `shards`.
+#[derive(Debug, Args)]
+pub struct ShardsArgs {
+    /// One JSON object per shard
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// One part of the work; a process may do all or some.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cli::ConsentArgs;
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output};
-use crate::wiring::{STREAM, SystemClock};
+use crate::wiring::SystemClock;
 
 /// What a command would do.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -89,22 +89,23 @@ pub fn ask(plan: &Plan, args: &ConsentArgs, out: &mut Output) -> Outcome<bool> {
 /// A run in the audit log, from its begin to its end.
 pub struct Recorded<'a, A> {
     archive: &'a A,
+    stream: &'a str,
     run: Run,
 }
 
 impl<'a, A: Archive> Recorded<'a, A> {
     /// Writes down that the plan is about to be done.
-    pub async fn begin(archive: &'a A, plan: &Plan, args: &ConsentArgs) -> Outcome<Self> {
+    pub async fn begin(archive: &'a A, stream: &'a str, plan: &Plan, args: &ConsentArgs) -> Outcome<Self> {
         let data = serde_json::to_value(plan).map_err(|e| Failure::failed(format!("write down the plan: {e}")))?;
         let by = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".to_owned());
         let run = Run::new(plan.command, &by, args.reason.clone(), data, SystemClock.now(), rand::random());
-        runs::begin(archive, STREAM, &run).await?;
-        Ok(Self { archive, run })
+        runs::begin(archive, stream, &run).await?;
+        Ok(Self { archive, stream, run })
     }
 
     /// Takes up a run that was interrupted.
-    pub fn resumed(archive: &'a A, run: Run) -> Self {
-        Self { archive, run: Run { status: RunStatus::Begun, ended_at: None, ..run } }
+    pub fn resumed(archive: &'a A, stream: &'a str, run: Run) -> Self {
+        Self { archive, stream, run: Run { status: RunStatus::Begun, ended_at: None, ..run } }
     }
 
     /// The run.
@@ -115,13 +116,13 @@ impl<'a, A: Archive> Recorded<'a, A> {
     /// Writes down how far it is.
     pub async fn progress(&mut self, progress: Value) -> Outcome<()> {
         self.run.progress = progress;
-        Ok(runs::update(self.archive, STREAM, &self.run).await?)
+        Ok(runs::update(self.archive, self.stream, &self.run).await?)
     }
 
     /// Writes down the end.
     pub async fn end(mut self, status: RunStatus, result: Value) -> Outcome<()> {
         self.run.end(status, result, SystemClock.now());
-        Ok(runs::update(self.archive, STREAM, &self.run).await?)
+        Ok(runs::update(self.archive, self.stream, &self.run).await?)
     }
 
     /// Writes down the end by what `outcome` is, and gives it back.

@@ -9,16 +9,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ledgerline_adapters::embedded::Embedded;
 use ledgerline_domain::Result;
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
 use ledgerline_domain::ports::{Clock as _, Log as _};
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_processor::archiver::ArchiverProgress;
 use ledgerline_replay::close::{Day, Rejected, add_rejected, note_archived_until};
+use rand::RngExt as _;
 use tokio::sync::watch;
 
-use crate::wiring::{Refused, STREAM, SystemClock, wait_for};
+use crate::place::Data;
+use crate::wiring::{Refused, SystemClock, wait_for};
 
 /// How often there is a look at what is to be written down.
 pub const LOOK: Duration = Duration::from_secs(10);
@@ -26,7 +27,7 @@ pub const LOOK: Duration = Duration::from_secs(10);
 const WATERMARK_NANOS: i64 = 60_000_000_000;
 
 /// Position of the newest record of each shard that has one.
-pub(crate) async fn tips(data: &Embedded) -> Result<Vec<(ShardId, SequenceNumber)>> {
+pub(crate) async fn tips(data: &Data) -> Result<Vec<(ShardId, SequenceNumber)>> {
     let mut tips = Vec::new();
     for shard in data.log.shards() {
         if let Some(tip) = data.log.tip(&shard).await? {
@@ -37,7 +38,7 @@ pub(crate) async fn tips(data: &Embedded) -> Result<Vec<(ShardId, SequenceNumber
 }
 
 /// Whether everything that the log holds is archived.
-pub(crate) async fn is_archived(data: &Embedded, archived: &ArchiverProgress) -> Result<bool> {
+pub(crate) async fn is_archived(data: &Data, archived: &ArchiverProgress) -> Result<bool> {
     let tips = tips(data).await?;
     let archived = archived.positions();
     Ok(tips.iter().all(|(shard, tip)| archived.get(shard).is_some_and(|done| done >= tip)))
@@ -45,12 +46,14 @@ pub(crate) async fn is_archived(data: &Embedded, archived: &ArchiverProgress) ->
 
 /// Writes down until it is stopped, and once more then; errors are logged and looked at again.
 pub(crate) async fn run(
-    data: Arc<Embedded>,
+    data: Arc<Data>,
     archived: Arc<ArchiverProgress>,
     refused: Arc<OnceLock<Refused>>,
     stop: watch::Receiver<bool>,
 ) -> Result<()> {
-    let mut book = Daybook::default();
+    // Several servers count side by side, each for itself.
+    let writer = data.is_shared().then(|| format!("{:016x}", rand::rng().random::<u64>()));
+    let mut book = Daybook { writer, ..Daybook::default() };
     loop {
         let stopped = tokio::select! {
             () = tokio::time::sleep(LOOK) => false,
@@ -74,6 +77,7 @@ fn owned(counted: BTreeMap<String, BTreeMap<&'static str, u64>>) -> Rejected {
 /// What is written down already.
 #[derive(Default)]
 struct Daybook {
+    writer: Option<String>,
     refused: Rejected,
     day: Option<Day>,
     watermark: Option<UnixNanos>,
@@ -82,7 +86,7 @@ struct Daybook {
 impl Daybook {
     async fn write(
         &mut self,
-        data: &Embedded,
+        data: &Data,
         archived: &ArchiverProgress,
         refused: Option<Rejected>,
         now: UnixNanos,
@@ -92,14 +96,15 @@ impl Daybook {
             let (more, day) = (less(&refused, &self.refused), Day::of(now));
             // The first look of a day writes, whatever it has: somebody counts.
             if !more.is_empty() || self.day.as_ref() != Some(&day) {
-                add_rejected(&*data.archive, STREAM, &day, &more).await?;
+                add_rejected(&*data.archive, &data.stream, &day, self.writer.as_deref(), &more).await?;
                 (self.refused, self.day) = (refused, Some(day));
             }
         }
         let due = self.watermark.is_none_or(|noted| is_last || now.since(noted) >= WATERMARK_NANOS);
-        // `now` was read before the log's ends: what arrived until then is archived when they are.
-        if due && is_archived(data, archived).await? {
-            note_archived_until(&*data.archive, STREAM, now).await?;
+        // `now` was read before the log's ends: what arrived until then is archived when they are. Where others
+        // archive too, the manifests say it.
+        if due && !data.is_shared() && is_archived(data, archived).await? {
+            note_archived_until(&*data.archive, &data.stream, now).await?;
             self.watermark = Some(now);
         }
         Ok(())
@@ -122,7 +127,7 @@ fn less(all: &Rejected, known: &Rejected) -> Rejected {
 
 #[cfg(test)]
 mod tests {
-    use ledgerline_adapters::embedded::EmbeddedOptions;
+    use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions};
     use ledgerline_replay::close::{archived_until, rejected};
 
     use super::*;
@@ -130,7 +135,7 @@ mod tests {
     #[tokio::test]
     async fn counts_go_to_their_day_once_and_the_archive_is_watched() {
         let folder = tempfile::tempdir().unwrap();
-        let data = Embedded::open(folder.path(), EmbeddedOptions::default()).await.unwrap();
+        let data = Data::local(Embedded::open(folder.path(), EmbeddedOptions::default()).await.unwrap());
         let (archived, mut book) = (ArchiverProgress::default(), Daybook::default());
         let counted = |n| Some(Rejected::from([("shop".to_owned(), BTreeMap::from([("wrong".to_owned(), n)]))]));
         let at = |text: &str| UnixNanos::parse_rfc3339(text).unwrap();
@@ -139,19 +144,19 @@ mod tests {
             book.write(&data, &archived, refused, now, false).await.unwrap();
         }
         for (now, count) in [(evening, 2), (night, 5)] {
-            let written = rejected(&*data.archive, STREAM, &Day::of(now)).await.unwrap().unwrap();
+            let written = rejected(&*data.archive, &data.stream, &Day::of(now)).await.unwrap().unwrap();
             assert_eq!(written["shop"]["wrong"], count);
         }
         // A server that starts again begins at nothing and adds.
         let mut again = Daybook::default();
         again.write(&data, &archived, counted(1), night, false).await.unwrap();
         again.write(&data, &archived, counted(1), night, false).await.unwrap();
-        let written = rejected(&*data.archive, STREAM, &Day::of(night)).await.unwrap().unwrap();
+        let written = rejected(&*data.archive, &data.stream, &Day::of(night)).await.unwrap().unwrap();
         assert_eq!(written["shop"]["wrong"], 6);
-        let until = archived_until(&*data.archive, STREAM, &Day::of(evening), &BTreeMap::new()).await.unwrap();
+        let until = archived_until(&*data.archive, &data.stream, &Day::of(evening), &BTreeMap::new()).await.unwrap();
         assert_eq!(until, Some(night), "an empty log is archived");
         book.write(&data, &archived, None, at("2026-11-01T00:00:30Z"), false).await.unwrap();
-        let soon = archived_until(&*data.archive, STREAM, &Day::of(evening), &BTreeMap::new()).await.unwrap();
+        let soon = archived_until(&*data.archive, &data.stream, &Day::of(evening), &BTreeMap::new()).await.unwrap();
         assert_eq!(soon, Some(night), "not every look is written down");
     }
 }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledgerline_adapters::embedded::Embedded;
 use ledgerline_domain::Result;
 use ledgerline_domain::ids::{SequenceNumber, ShardId, SourceName};
 use ledgerline_domain::ports::{Entities as _, Log as _};
@@ -12,6 +11,7 @@ use ledgerline_processor::archiver::{ArchiverProgress, Positions};
 use ledgerline_processor::hydrator::progress_key;
 
 use crate::generations::folded_by_all;
+use crate::place::Data;
 use crate::requests::{Owner, answer_all};
 
 /// How often requests of the command line are looked for.
@@ -21,7 +21,7 @@ pub const RELEASE_LOOK: Duration = Duration::from_secs(10);
 
 /// Lets the log forget, for ever, what is archived and durably folded into every generation, and done by the hydrator for the
 /// sources in `hydrated`; errors are logged and looked at again.
-pub async fn release_log(data: Arc<Embedded>, archived: Arc<ArchiverProgress>, hydrated: Vec<SourceName>) {
+pub async fn release_log(data: Arc<Data>, archived: Arc<ArchiverProgress>, hydrated: Vec<SourceName>) {
     let mut released = Positions::new();
     loop {
         tokio::time::sleep(RELEASE_LOOK).await;
@@ -32,7 +32,7 @@ pub async fn release_log(data: Arc<Embedded>, archived: Arc<ArchiverProgress>, h
 }
 
 async fn release_once(
-    data: &Embedded,
+    data: &Data,
     archived: &Positions,
     hydrated: &[SourceName],
     released: &mut Positions,
@@ -58,7 +58,7 @@ async fn release_once(
 /// How far the hydrator is done with a shard, up to `archived`: the least of its sources. It need not be
 /// durable: who reads again finds what was fetched in the log.
 async fn hydrated_through(
-    data: &Embedded,
+    data: &Data,
     shard: &ShardId,
     hydrated: &[SourceName],
     archived: &SequenceNumber,

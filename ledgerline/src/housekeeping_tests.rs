@@ -1,7 +1,7 @@
 //! The log forgets what is archived and folded, and nothing else.
 
 use bytes::Bytes;
-use ledgerline_adapters::embedded::{EmbeddedOptions, LogOptions};
+use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions, LogOptions};
 use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::ports::{Clock as _, Commit, LogRecord};
 use ledgerline_domain::provider::Provider;
@@ -30,7 +30,9 @@ fn record(n: usize) -> LogRecord {
 async fn the_log_forgets_only_what_is_archived_and_folded() {
     let folder = tempfile::tempdir().unwrap();
     let log = LogOptions { segment_bytes: 64 * 1024, ..LogOptions::default() };
-    let data = Embedded::open(folder.path(), EmbeddedOptions { shards: Some(1), log }).await.unwrap();
+    let embedded = Embedded::open(folder.path(), EmbeddedOptions { shards: Some(1), log }).await.unwrap();
+    let local = embedded.log.clone();
+    let data = Data::local(embedded);
     let appended = data.log.append((0..100).map(record).collect()).await;
     // One append is one unit: it must not be larger than a segment.
     assert!(appended.is_err());
@@ -39,14 +41,14 @@ async fn the_log_forgets_only_what_is_archived_and_folded() {
         last = data.log.append(vec![record(n)]).await.unwrap().pop();
     }
     let last = last.unwrap();
-    let before = data.log.stats().segments;
+    let before = local.stats().segments;
     assert!(before > 4, "{before} segments");
     let archived: Positions = [(last.shard.clone(), last.sequence.clone())].into();
     let mut released = Positions::new();
 
     // Archived, but nothing is folded.
     release_once(&data, &archived, &[], &mut released).await.unwrap();
-    assert_eq!((data.log.stats().segments, released.len()), (before, 0));
+    assert_eq!((local.stats().segments, released.len()), (before, 0));
 
     // Folded to the end, but archived only at the beginning.
     let checkpoint = last.sequence.clone();
@@ -54,7 +56,7 @@ async fn the_log_forgets_only_what_is_archived_and_folded() {
     data.store.commit(commit).await.unwrap();
     let first = SequenceNumber::from_u64(1);
     release_once(&data, &[(last.shard.clone(), first.clone())].into(), &[], &mut released).await.unwrap();
-    assert_eq!((data.log.stats().segments, released.get(&last.shard)), (before, Some(&first)));
+    assert_eq!((local.stats().segments, released.get(&last.shard)), (before, Some(&first)));
 
     // Both, but a hydrated source has not come to anything yet, or only to the beginning.
     let hydrated = [SourceName::new("shop").unwrap()];
@@ -63,11 +65,11 @@ async fn the_log_forgets_only_what_is_archived_and_folded() {
     let commit = Commit { shard, checkpoint: first.clone(), writes: Vec::new(), parked: Vec::new() };
     data.store.commit(commit).await.unwrap();
     release_once(&data, &archived, &hydrated, &mut released).await.unwrap();
-    assert_eq!((data.log.stats().segments, released.get(&last.shard)), (before, Some(&first)));
+    assert_eq!((local.stats().segments, released.get(&last.shard)), (before, Some(&first)));
 
     // Archived and folded, and nothing is hydrated: all but the segment in use goes.
     release_once(&data, &archived, &[], &mut released).await.unwrap();
-    assert!(data.log.stats().segments <= 2, "{} segments", data.log.stats().segments);
+    assert!(local.stats().segments <= 2, "{} segments", local.stats().segments);
     assert_eq!(released, archived);
 }
 
@@ -75,7 +77,7 @@ async fn the_log_forgets_only_what_is_archived_and_folded() {
 async fn the_log_keeps_what_any_generation_still_needs() {
     let folder = tempfile::tempdir().unwrap();
     let log = LogOptions { segment_bytes: 64 * 1024, ..LogOptions::default() };
-    let data = Embedded::open(folder.path(), EmbeddedOptions { shards: Some(1), log }).await.unwrap();
+    let data = Data::local(Embedded::open(folder.path(), EmbeddedOptions { shards: Some(1), log }).await.unwrap());
     let mut last = None;
     for n in 0..60 {
         last = data.log.append(vec![record(n)]).await.unwrap().pop();

@@ -2,6 +2,9 @@
 //!
 //! [`main`] is the whole program; the parts are public for tests.
 
+// The SDK's types lie deep in each other.
+#![recursion_limit = "256"]
+
 #[cfg(feature = "aws")]
 pub mod aws_secrets;
 pub mod certificates;
@@ -20,15 +23,20 @@ pub mod generations;
 pub mod housekeeping;
 pub mod keys;
 pub mod latency;
+#[cfg(feature = "aws")]
+mod leased;
 pub mod output;
 pub mod payments;
+pub mod place;
 pub mod redrives;
 pub mod release;
+pub mod replaying;
 pub mod requests;
 pub mod secret_ref;
 pub mod secrets;
 pub mod sender;
 pub mod settings;
+pub mod task;
 pub mod telemetry;
 pub mod timeline;
 pub mod times;

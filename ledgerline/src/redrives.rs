@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ledgerline_adapters::embedded::Embedded;
 use ledgerline_domain::ErrorKind;
 use ledgerline_domain::ports::Clock as _;
 use ledgerline_replay::redrive::{Redrive, Redriven};
@@ -19,7 +18,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::wiring::{STREAM, SystemClock};
+use crate::place::Data;
+use crate::wiring::SystemClock;
 
 /// Most events appended at a time.
 const BATCH_EVENTS: u32 = 500;
@@ -43,7 +43,7 @@ pub struct Redrives(Arc<Mutex<HashMap<String, watch::Sender<bool>>>>);
 
 impl Redrives {
     /// Begins a run in the background, unless it is at work; whether it was begun.
-    pub fn begin(&self, data: &Arc<Embedded>, run: &str) -> bool {
+    pub fn begin(&self, data: &Arc<Data>, run: &str) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.contains_key(run) {
             return false;
@@ -71,9 +71,9 @@ impl Redrives {
 }
 
 /// Does a run to its end and writes the end down.
-pub async fn work(data: &Embedded, run: &str, stop: watch::Receiver<bool>) -> Outcome<()> {
+pub async fn work(data: &Data, run: &str, stop: watch::Receiver<bool>) -> Outcome<()> {
     let archive = &*data.archive;
-    let Some(mut run) = runs::get(archive, STREAM, run).await? else {
+    let Some(mut run) = runs::get(archive, &data.stream, run).await? else {
         return Err(Failure::not_found(format!("find the run {run}: `ledgerline replay runs` shows all")));
     };
     let done = append(data, &mut run, stop).await;
@@ -83,12 +83,12 @@ pub async fn work(data: &Embedded, run: &str, stop: watch::Receiver<bool>) -> Ou
         Err(failure) => (RunStatus::Failed, json!({ "error": failure.message })),
     };
     run.end(status, result, SystemClock.now());
-    runs::update(archive, STREAM, &run).await?;
+    runs::update(archive, &data.stream, &run).await?;
     done.map(|_| ())
 }
 
 /// Appends what is left of a run; whether all of it was done, and what came of it.
-async fn append(data: &Embedded, run: &mut Run, stop: watch::Receiver<bool>) -> Outcome<(bool, Value)> {
+async fn append(data: &Data, run: &mut Run, stop: watch::Receiver<bool>) -> Outcome<(bool, Value)> {
     let damaged = |e| Failure::new(Exit::Drift, format!("read the run {}: {e}", run.id));
     let data_of_plan = run.plan.get("data").cloned().unwrap_or_default();
     let task: Task = serde_json::from_value(data_of_plan).map_err(damaged)?;
@@ -98,7 +98,7 @@ async fn append(data: &Embedded, run: &mut Run, stop: watch::Receiver<bool>) -> 
     };
     let before = done.events;
     let name = run.id.clone();
-    let mut redrive = Redrive::begin(&*data.archive, STREAM, &task.selector, &*data.log, &name, done).await?;
+    let mut redrive = Redrive::begin(&*data.archive, &data.stream, &task.selector, &*data.log, &name, done).await?;
     let batch = (task.rate / 10).clamp(1, BATCH_EVENTS);
     let (began, mut noted, mut pause) = (Instant::now(), Instant::now(), PAUSES.0);
     let complete = loop {
@@ -120,7 +120,7 @@ async fn append(data: &Embedded, run: &mut Run, stop: watch::Receiver<bool>) -> 
         if noted.elapsed() >= NOTE_EVERY {
             noted = Instant::now();
             run.progress = json!(redrive.done());
-            runs::update(&*data.archive, STREAM, run).await?;
+            runs::update(&*data.archive, &data.stream, run).await?;
         }
         let appended = redrive.done().events - before;
         let due = Duration::from_nanos(appended.saturating_mul(1_000_000_000) / u64::from(task.rate));

@@ -7,18 +7,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ledgerline_adapters::embedded::{Control, Embedded};
 use ledgerline_domain::ports::Clock as _;
 use ledgerline_domain::{ErrorKind, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::generations::{self, Order, Processors};
+use crate::place::{AnyControl, Data};
 use crate::redrives::Redrives;
 use crate::release::release;
 use crate::settings::Loaded;
-use crate::wiring::{Machine, SystemClock};
+use crate::wiring::SystemClock;
 
 /// How often an answer is looked for.
 const ANSWER_LOOK: Duration = Duration::from_millis(100);
@@ -104,7 +104,7 @@ impl Answer {
 #[derive(Clone)]
 pub struct Owner {
     /// Log, state and archive.
-    pub data: Arc<Embedded>,
+    pub data: Arc<Data>,
     /// The settings.
     pub loaded: Loaded,
     /// The processors of this process.
@@ -121,13 +121,20 @@ pub async fn carry_out(owner: &Owner, request: &Request) -> Outcome<Value> {
             // Read as the live generation reads, which may have been promoted since the start.
             let (live, store) = data.store.pinned();
             let sources = generations::as_generation(&owner.loaded, &data.control, live).await?.sources;
-            let done = release(item, &*store, &*data.log, &SystemClock, &sources).await?;
+            let done = release(item, &store, &*data.log, &SystemClock, &sources).await?;
             // In every generation, or it could be released once more after a change of the live one.
             let mark = vec![(item.clone(), SystemClock.now())];
             for other in data.control.generations().await?.iter().filter(|g| g.status.is_complete()) {
                 data.generation(other.number).await?.mark_all_released(mark.clone()).await?;
             }
             serde_json::to_value(done).map_err(|e| Failure::failed(format!("write the answer: {e}")))
+        }
+        Request::Promote { generation, wait_seconds } if data.is_shared() => {
+            generations::promote_shared(data, *generation, Duration::from_secs(*wait_seconds)).await
+        }
+        Request::Retire { generation } if data.is_shared() => {
+            data.retire(*generation).await?;
+            Ok(json!({ "retired": generation }))
         }
         Request::Promote { generation, wait_seconds } => {
             owner.processors.order(Order::Promote(*generation, Duration::from_secs(*wait_seconds))).await
@@ -140,7 +147,7 @@ pub async fn carry_out(owner: &Owner, request: &Request) -> Outcome<Value> {
 
 /// Does everything that waits; for the server.
 pub async fn answer_all(owner: &Owner) -> Result<()> {
-    let control = &owner.data.control;
+    let Some(control) = owner.data.control.local() else { return Ok(()) };
     for waiting in control.pending_requests().await? {
         let done = match serde_json::from_str(&waiting.ask) {
             Ok(request) => carry_out(owner, &request).await,
@@ -158,7 +165,7 @@ pub async fn answer_all(owner: &Owner) -> Result<()> {
 }
 
 /// Does it in this process, with processors of its own as long as it takes.
-async fn alone(data: Arc<Embedded>, loaded: &Loaded, request: &Request) -> Outcome<Value> {
+async fn alone(data: Arc<Data>, loaded: &Loaded, request: &Request) -> Outcome<Value> {
     let owner = Owner {
         data: data.clone(),
         loaded: loaded.clone(),
@@ -166,7 +173,7 @@ async fn alone(data: Arc<Embedded>, loaded: &Loaded, request: &Request) -> Outco
         redrives: Redrives::default(),
     };
     let mut processors = None;
-    if matches!(request, Request::Promote { .. } | Request::Retire { .. }) {
+    if !data.is_shared() && matches!(request, Request::Promote { .. } | Request::Retire { .. }) {
         processors = Some(owner.processors.start(data, Arc::default()));
         while !owner.processors.are_at_work() && processors.as_ref().is_some_and(|task| !task.has_ended()) {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -182,8 +189,8 @@ async fn alone(data: Arc<Embedded>, loaded: &Loaded, request: &Request) -> Outco
 
 /// The command line's side: does it here when nobody else holds the data, else has the server do it and
 /// waits. Code 6 when no answer came within `wait`; the request is taken back then.
-pub async fn ask(loaded: &Loaded, control: &Control, request: &Request, wait: Duration) -> Outcome<Value> {
-    let held = match Machine::open_without_secrets(loaded).await {
+pub async fn ask(loaded: &Loaded, control: &AnyControl, request: &Request, wait: Duration) -> Outcome<Value> {
+    let held = match Data::open(loaded).await {
         Ok(data) => {
             // As the start of a server does: what is done now is read with the files of today.
             generations::take_settings(&data.control, &loaded.sources).await?;
@@ -193,6 +200,8 @@ pub async fn ask(loaded: &Loaded, control: &Control, request: &Request, wait: Du
         Err(held) if held.exit == Exit::Usage => held,
         Err(other) => return Err(other),
     };
+    // Only on one machine is there somebody who holds the data.
+    let Some(control) = control.local() else { return Err(held) };
     let text = serde_json::to_string(request).map_err(|e| Failure::failed(format!("write down the request: {e}")))?;
     let number = control.request(&text).await?;
     let began = Instant::now();

@@ -15,14 +15,21 @@ use ledgerline_domain::provider::{Provider, Sources};
 use ledgerline_domain::signature::Scheme;
 use serde::Deserialize;
 
+mod aws;
+mod outputs;
+
 use crate::exit::{Failure, Outcome};
 use crate::secret_ref::SecretRef;
 use crate::wiring::SHARDS_MAX;
+
+pub use aws::{AwsSettings, LeaseSettings, LogSettings};
 
 /// Name of the settings file that is looked for in the current folder.
 pub const FILE_NAME: &str = "ledgerline.toml";
 /// The environment variable that names another settings file.
 pub const FILE_VARIABLE: &str = "LEDGERLINE_CONFIG";
+/// The environment variable that holds the text of a settings file: for containers.
+pub const TEXT_VARIABLE: &str = "LEDGERLINE_SETTINGS";
 /// Most sources.
 const SOURCES_MAX: usize = 1_000;
 /// Fetches per second of a source where the settings say nothing, and most of them.
@@ -38,7 +45,7 @@ pub const EXAMPLE: &str = include_str!("example.toml");
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Where log, state and archive are kept.
+    /// Where log, state and archive are kept; with `aws` a folder for temporary files.
     pub data: PathBuf,
     /// Address of the HTTP server.
     pub listen: SocketAddr,
@@ -50,6 +57,8 @@ pub struct Settings {
     pub source: Vec<SourceSettings>,
     /// Limits.
     pub limits: Limits,
+    /// Where everything is kept instead, if at AWS.
+    pub aws: Option<AwsSettings>,
 }
 
 impl Default for Settings {
@@ -61,6 +70,7 @@ impl Default for Settings {
             providers: Vec::new(),
             source: Vec::new(),
             limits: Limits::default(),
+            aws: None,
         }
     }
 }
@@ -142,12 +152,16 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Reads the settings from `file`, else from where [`FILE_VARIABLE`] says, else from [`FILE_NAME`]
-    /// in the current folder if there is one.
+    /// Reads the settings from `file`, else from where [`FILE_VARIABLE`] says, else out of [`TEXT_VARIABLE`], else
+    /// from [`FILE_NAME`] in the current folder if there is one.
     pub fn read(file: Option<&Path>) -> Outcome<Self> {
         let variable = std::env::var_os(FILE_VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let named = file.map(Path::to_owned).or(variable);
+        if let (None, Ok(text)) = (&named, std::env::var(TEXT_VARIABLE)) {
+            return Self::parse(Path::new(TEXT_VARIABLE), &text);
+        }
         let fallback = || Path::new(FILE_NAME).exists().then(|| PathBuf::from(FILE_NAME));
-        let file = file.map(Path::to_owned).or(variable).or_else(fallback);
+        let file = named.or_else(fallback);
         let Some(file) = file.as_deref() else {
             return Self::check(Settings::default(), None);
         };
@@ -158,10 +172,17 @@ impl Loaded {
         Self::parse(file, &text)
     }
 
-    /// Reads the settings from `text`, which stands in `file`.
+    /// Reads the settings from `text`, which stands in `file`: TOML, or what `terraform output -json` writes where
+    /// the file's name ends in `.json`.
     pub fn parse(file: &Path, text: &str) -> Outcome<Self> {
-        let mut settings: Settings = toml::from_str(text)
-            .map_err(|e| Failure::usage(format!("read settings {}: {}", file.display(), e.to_string().trim_end())))?;
+        let failed = |why: &str| Failure::usage(format!("read settings {}: {}", file.display(), why.trim_end()));
+        let mut settings: Settings = if file.extension().is_some_and(|extension| extension == "json") {
+            let values = outputs::settings(text);
+            let values = values.ok_or_else(|| failed("it is not what `terraform output -json` writes"))?;
+            serde_json::from_value(values).map_err(|e| failed(&e.to_string()))?
+        } else {
+            toml::from_str(text).map_err(|e| failed(&e.to_string()))?
+        };
         let folder = file.parent().unwrap_or(Path::new(""));
         settings.data = folder.join(&settings.data);
         settings.providers.iter_mut().for_each(|p| *p = folder.join(&*p));
@@ -204,6 +225,9 @@ impl Loaded {
         }
         if settings.source.len() > SOURCES_MAX {
             return fault("source", &format!("configure at most {SOURCES_MAX} sources"));
+        }
+        if let Some((key, fix)) = settings.aws.as_ref().and_then(|aws| aws.check().err()) {
+            return fault(&format!("aws.{key}"), &fix);
         }
         let providers = read_providers(&settings.providers)?;
         let mut sources = Sources::default();

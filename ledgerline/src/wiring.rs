@@ -4,46 +4,36 @@
 //! [`Task`] that can be stopped (it finishes what it has in hand) or killed (as a crash would).
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions, EmbeddedReader, LocalArchive};
-use ledgerline_adapters::{Trust, partition};
-use ledgerline_domain::Result;
-use ledgerline_domain::envelope::Envelope;
-use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Entities, Log as _, Web};
+use ledgerline_adapters::Trust;
+use ledgerline_domain::ids::{SequenceNumber, ShardId};
+use ledgerline_domain::ports::{Entities as _, Web};
 use ledgerline_ingest::{Door, Hooks, RateLimit, Source};
 use ledgerline_processor::apply::Progress;
-use ledgerline_processor::archiver::{self, ArchiverProgress, ArchiverSettings, STREAM_DEFAULT};
+use ledgerline_processor::archiver::{self, ArchiverProgress, ArchiverSettings};
 use ledgerline_processor::hydrator::{self, HydratedSource, HydratorProgress, HydratorSettings, Parts};
-use ledgerline_replay::chain::OnProgress;
-use ledgerline_replay::rebuild::{Input, Limits, Only, Recheck};
-use ledgerline_replay::report::Report;
-use ledgerline_replay::verify;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use crate::exit::{Failure, Outcome};
 use crate::generations::{self, Processors};
+#[cfg(feature = "aws")]
+use crate::leased;
+use crate::place::{Data, ShardOf};
 use crate::redrives::Redrives;
 use crate::requests::Owner;
 use crate::secrets::SourceSecrets;
-use crate::settings::{Loaded, Settings};
+use crate::settings::Loaded;
 use crate::{daybook, housekeeping, telemetry};
 
 pub use ledgerline_adapters::embedded::SHARDS_MAX;
 pub use ledgerline_adapters::{HttpsWeb, SystemClock};
-pub use ledgerline_processor::archiver::STREAM_DEFAULT as STREAM;
 
-/// Opens state and archive for reading, beside a server or without one.
-pub async fn reader(data: &Path) -> Outcome<EmbeddedReader> {
-    Ok(EmbeddedReader::open(data).await?)
-}
+pub use crate::place::Reader;
+pub use crate::replaying::{Replay, replay_limits};
+pub use crate::task::{Task, wait_for};
 
 /// Says how many requests of each source were refused since the start, by cause.
 pub(crate) type Refused = Box<dyn Fn() -> BTreeMap<String, BTreeMap<&'static str, u64>> + Send + Sync>;
@@ -51,7 +41,7 @@ pub(crate) type Refused = Box<dyn Fn() -> BTreeMap<String, BTreeMap<&'static str
 /// A data directory in use by this process, and what is needed to work on it.
 pub struct Machine {
     /// Log, store and archive.
-    pub data: Arc<Embedded>,
+    pub data: Arc<Data>,
     /// What the processor did so far.
     pub progress: Arc<Progress>,
     /// What the archiver did so far.
@@ -64,13 +54,14 @@ pub struct Machine {
     pub(crate) refused: Arc<OnceLock<Refused>>,
     loaded: Loaded,
     secrets: Arc<SourceSecrets>,
+    shard_of: ShardOf,
 }
 
 impl Machine {
     /// Opens the data directory and reads the secrets.
     pub async fn open(loaded: Loaded) -> Outcome<Self> {
         let secrets = Arc::new(SourceSecrets::read(&loaded)?);
-        let data = Arc::new(Self::open_without_secrets(&loaded).await?);
+        let data = Arc::new(Data::open(&loaded).await?);
         let taken = generations::take_settings(&data.control, &loaded.sources).await?;
         for source in taken.changed {
             tracing::warn!(
@@ -88,6 +79,7 @@ impl Machine {
             );
         }
         Ok(Self {
+            shard_of: data.shard_of(),
             data,
             progress: Arc::default(),
             archived: Arc::default(),
@@ -97,12 +89,6 @@ impl Machine {
             loaded,
             secrets,
         })
-    }
-
-    /// Opens the data directory for work that needs no secrets.
-    pub async fn open_without_secrets(loaded: &Loaded) -> Outcome<Embedded> {
-        let options = EmbeddedOptions { shards: loaded.settings.shards, ..EmbeddedOptions::default() };
-        Ok(Embedded::open(&loaded.settings.data, options).await?)
     }
 
     /// Receives webhooks on `listener`.
@@ -142,8 +128,19 @@ impl Machine {
         Ok(Task::spawn("ingest", |stop| ledgerline_ingest::run(listener, door, wait_for(stop))))
     }
 
-    /// Folds the log into every complete generation, and takes orders about them.
+    /// Folds the log into every complete generation, and takes orders about them. Where several processes share
+    /// the work it hydrates too.
     pub fn processor(&self) -> Task {
+        #[cfg(feature = "aws")]
+        if self.data.is_shared() {
+            let (data, progress, hydrated) = (self.data.clone(), self.progress.clone(), self.hydrated.clone());
+            let keys = self.secrets.clone();
+            let sources = self.hydrated_sources();
+            return Task::spawn("processor", |stop| async move {
+                let hydrator = sources.map(|sources| leased::hydrator(&data, HttpsWeb::new(), keys, sources, hydrated));
+                leased::processor(data, progress, hydrator, stop).await
+            });
+        }
         self.processors.start(self.data.clone(), self.progress.clone())
     }
 
@@ -151,13 +148,23 @@ impl Machine {
     pub fn archiver(&self) -> Task {
         let (log, archive) = (self.data.log.clone(), self.data.archive.clone());
         let flush_after = Duration::from_secs(self.loaded.settings.limits.segment_age_seconds_max);
-        let settings = ArchiverSettings { flush_after, ..ArchiverSettings::default() };
+        #[cfg(feature = "aws")]
+        if self.data.is_shared() {
+            let (data, archived) = (self.data.clone(), self.archived.clone());
+            return Task::spawn("archiver", move |stop| leased::archiver(data, flush_after, archived, stop));
+        }
+        let stream = self.data.stream.to_string();
+        let settings = ArchiverSettings { stream, flush_after, ..ArchiverSettings::default() };
         let (clock, archived) = (Arc::new(SystemClock), self.archived.clone());
         Task::spawn("archiver", |stop| archiver::run_archiver(log, archive, clock, settings, archived, stop))
     }
 
-    /// Fetches what thin notifications are about, by `web`; nothing to run when no source asks for it.
+    /// Fetches what thin notifications are about, by `web`; nothing to run when no source asks for it, or when the
+    /// processor does it.
     pub fn hydrator(&self, web: impl Web) -> Option<Task> {
+        if self.data.is_shared() {
+            return None;
+        }
         self.hydrator_with(web, HydratorSettings::default())
     }
 
@@ -189,19 +196,36 @@ impl Machine {
     }
 
     /// Lets the log forget what is archived and folded, and hydrated where a source asks for it. Only the archiver of this process says how
-    /// far that is; without one nothing is forgotten.
-    pub fn log_release(&self) -> Task {
+    /// far that is; without one nothing is forgotten. A log that forgets by age needs none.
+    pub fn log_release(&self) -> Option<Task> {
+        if self.data.is_shared() {
+            return None;
+        }
         let (data, archived) = (self.data.clone(), self.archived.clone());
         // Whether or not this process hydrates: what the log forgets is never fetched.
         let hydrated = self.loaded.settings.source.iter().filter(|source| source.hydrate.is_some());
         let hydrated = hydrated.map(|source| source.name.clone()).collect();
-        Task::spawn("release of the log", |stop| async move {
+        Some(Task::spawn("release of the log", |stop| async move {
             tokio::select! {
                 () = housekeeping::release_log(data, archived, hydrated) => {}
                 () = wait_for(stop) => {}
             }
             Ok(())
-        })
+        }))
+    }
+
+    /// What is looked after where several processes share the work: which generation is live, and whether the stream
+    /// still keeps the order of entities. Nothing on one machine.
+    pub fn shared_upkeep(&self) -> Vec<Task> {
+        #[cfg(feature = "aws")]
+        if let Some(opened) = self.data.aws() {
+            let (data, log) = (self.data.clone(), opened.log.clone());
+            return vec![
+                Task::spawn("look at the live generation", |stop| crate::place::aws::follow_live(data, stop)),
+                Task::spawn("look at the stream", |stop| crate::place::aws::probe(log, stop)),
+            ];
+        }
+        Vec::new()
     }
 
     /// Writes down what a close of the day will want to know.
@@ -264,8 +288,8 @@ impl Machine {
 
     /// What folds this machine's archive again; signatures are checked too.
     pub fn replay(&self) -> Replay<'_> {
-        let shards = u32::try_from(self.data.log.shards().len()).unwrap_or(u32::MAX);
-        Replay { loaded: &self.loaded, secrets: Some(&self.secrets), shards }
+        let Self { loaded, secrets, shard_of, .. } = self;
+        Replay { loaded, secrets: Some(secrets), stream: &self.data.stream, shard_of }
     }
 
     /// Position of the newest record of each shard that has one.
@@ -287,119 +311,4 @@ impl Machine {
     pub async fn is_archived(&self) -> Outcome<bool> {
         Ok(daybook::is_archived(&self.data, &self.archived).await?)
     }
-}
-
-/// The archive folded again, with the providers of the settings.
-#[derive(Clone, Copy)]
-pub struct Replay<'a> {
-    /// The settings.
-    pub loaded: &'a Loaded,
-    /// Checks every archived signature again, if given.
-    pub secrets: Option<&'a SourceSecrets>,
-    /// Shards of the log.
-    pub shards: u32,
-}
-
-/// What a replay may use of the machine.
-pub fn replay_limits(settings: &Settings) -> Limits<'_> {
-    // Checked to be at most a terabyte.
-    let memory_bytes = usize::try_from(settings.limits.replay_memory_mib_max << 20).unwrap_or(usize::MAX);
-    Limits { memory_bytes, spill_dir: Some(&settings.data), ..Limits::default() }
-}
-
-impl Replay<'_> {
-    /// What is read, and how. What does not fit into memory goes to the data directory.
-    pub fn input<'b>(&'b self, recheck: Option<Recheck<'b>>) -> Input<'b> {
-        let limits = replay_limits(&self.loaded.settings);
-        Input { recheck, limits, ..Input::new(STREAM_DEFAULT, &self.loaded.sources) }
-    }
-
-    /// In which shard an entity's events lie.
-    pub fn shard_of(&self, key: &EntityKey) -> ShardId {
-        ShardId::numbered(partition::shard_index(key, self.shards))
-    }
-
-    /// Folds the archive and compares with the live state.
-    pub async fn verify<E: Entities>(
-        &self,
-        archive: &LocalArchive,
-        store: &Arc<E>,
-        on_progress: OnProgress<'_>,
-    ) -> Outcome<Report> {
-        self.verify_only(archive, store, None, on_progress).await
-    }
-
-    /// The same for some of the entities.
-    pub async fn verify_only<E: Entities>(
-        &self,
-        archive: &LocalArchive,
-        store: &Arc<E>,
-        only: Option<Only<'_>>,
-        on_progress: OnProgress<'_>,
-    ) -> Outcome<Report> {
-        let recheck = |envelope: &Envelope| self.secrets.and_then(|secrets| secrets.recheck(envelope));
-        let input = Input { only, ..self.input(self.secrets.is_some().then_some(&recheck)) };
-        let shard_of = shard_of(self.shards);
-        Ok(verify::verify(archive, &**store, &input, &shard_of, on_progress).await?)
-    }
-}
-
-/// In which of so many shards an entity's events lie.
-pub fn shard_of(shards: u32) -> impl Fn(&EntityKey) -> Option<ShardId> + Copy {
-    move |key| Some(ShardId::numbered(partition::shard_index(key, shards)))
-}
-
-/// A role at work.
-pub struct Task {
-    /// Its name, for messages.
-    pub name: &'static str,
-    stop: watch::Sender<bool>,
-    handle: JoinHandle<Result<()>>,
-}
-
-impl Task {
-    /// Starts a role; it must end soon after the watch becomes true.
-    pub fn spawn<F>(name: &'static str, run: impl FnOnce(watch::Receiver<bool>) -> F) -> Self
-    where
-        F: Future<Output = Result<()>> + Send + 'static,
-    {
-        let (stop, stopped) = watch::channel(false);
-        Self { name, stop, handle: tokio::spawn(run(stopped)) }
-    }
-
-    /// Waits until it ends by itself, which only an error makes it do.
-    pub async fn ended(&mut self) -> Outcome<()> {
-        match (&mut self.handle).await {
-            Ok(result) => Ok(result?),
-            Err(error) => Err(Failure::failed(format!("run the {}: {error}", self.name))),
-        }
-    }
-
-    /// Whether it ended, by itself or killed.
-    pub fn has_ended(&self) -> bool {
-        self.handle.is_finished()
-    }
-
-    /// Asks it to finish what it has in hand, and waits.
-    pub async fn stop(mut self) -> Outcome<()> {
-        self.stop.send_replace(true);
-        self.ended().await
-    }
-
-    /// Has it end at once, without waiting.
-    pub fn abort(&self) {
-        self.handle.abort();
-    }
-
-    /// Ends it at once, wherever it is, as a crash would.
-    pub async fn kill(mut self) {
-        self.handle.abort();
-        let _ = (&mut self.handle).await;
-    }
-}
-
-/// Ready when the watch becomes true.
-pub async fn wait_for(mut stop: watch::Receiver<bool>) {
-    // An error means that the sender is gone: nobody is left to wait for.
-    let _ = stop.wait_for(|stop| *stop).await;
 }

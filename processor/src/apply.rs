@@ -126,6 +126,11 @@ impl Progress {
                 }
             }
         }
+        // The two fates above that end in the quarantine, under one name: an alarm knows no labels.
+        let quarantined = counts.contradictions + counts.unreadable;
+        if quarantined > 0 && !self.quiet {
+            metrics::counter!("ledgerline_processor_quarantined_total").increment(quarantined);
+        }
         if counts.unknown > 0 {
             self.unknown.fetch_add(counts.unknown, Ordering::Relaxed);
             if !self.quiet {

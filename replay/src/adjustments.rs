@@ -7,13 +7,14 @@ use std::io::{self, Write};
 
 use ledgerline_domain::Result;
 use ledgerline_domain::fold::refold;
-use ledgerline_domain::ids::{EntityKey, ShardId};
+use ledgerline_domain::ids::EntityKey;
 use ledgerline_domain::record::{EntityRecord, Entry};
 use ledgerline_domain::time::UnixNanos;
 use serde::Serialize;
 
 use crate::compare::money;
 use crate::export::{Cut, write_csv_line};
+use crate::lineage::{ShardsOf, reach};
 use crate::rebuild::Rebuilt;
 use crate::report::MoneyDifference;
 use crate::totals::{Totals, figures};
@@ -25,16 +26,18 @@ pub enum Closed<'a> {
     /// What had been received by then, inclusive.
     At(UnixNanos),
     /// What was archived up to these positions: those of a stored statement. The function says in which
-    /// shard an entity's events lie.
-    Through(&'a Positions, &'a (dyn Fn(&EntityKey) -> Option<ShardId> + Send + Sync)),
+    /// shards an entity's events lie.
+    Through(&'a Positions, ShardsOf<'a>),
 }
 
 impl Closed<'_> {
     fn knew(&self, key: &EntityKey, entry: &Entry) -> bool {
         match self {
             Self::At(at) => entry.received_at <= *at,
-            Self::Through(positions, shard_of) => {
-                let last = shard_of(key).and_then(|shard| positions.get(&shard));
+            Self::Through(positions, shards_of) => {
+                // A shard that came after the close is not named; its parents are, with their ends.
+                let shards = shards_of(key);
+                let last = reach(&shards, |shard| positions.get(shard));
                 last.is_some_and(|last| entry.delivery.sequence <= *last)
             }
         }

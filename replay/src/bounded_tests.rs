@@ -32,7 +32,7 @@ fn rebuilt(archive: &TestArchive, input: Input<'_>) -> Rebuilt {
 }
 
 fn verified(archive: &TestArchive, live: &TestEntities, input: Input<'_>) -> Report {
-    wait(verify(archive, live, &input, &shard_of, &mut |_| ())).unwrap()
+    wait(verify(archive, live, &input, &shards_of, &mut |_| ())).unwrap()
 }
 
 fn stored(rebuilt: &Rebuilt) -> Vec<(ShardId, Vec<u8>)> {

@@ -118,6 +118,10 @@ pub fn shard_of(key: &EntityKey) -> Option<ShardId> {
     Some(ShardId::numbered(number % SHARDS))
 }
 
+pub fn shards_of(key: &EntityKey) -> Vec<ShardId> {
+    shard_of(key).into_iter().collect()
+}
+
 /// The log's records by shard; positions count over all shards.
 pub fn log(events: &[Made]) -> BTreeMap<ShardId, Vec<Sequenced<Envelope>>> {
     let mut log: BTreeMap<ShardId, Vec<_>> = BTreeMap::new();
@@ -221,6 +225,15 @@ impl Archive for TestArchive {
     async fn replace(&self, key: &str, bytes: Bytes) -> Result<()> {
         self.put(key, bytes);
         Ok(())
+    }
+
+    async fn exchange(&self, key: &str, known: Option<&Bytes>, new: Bytes) -> Result<bool> {
+        let mut objects = self.0.lock().unwrap();
+        let same = objects.get(key) == known;
+        if same {
+            objects.insert(key.to_owned(), new);
+        }
+        Ok(same)
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {

@@ -18,17 +18,18 @@ use ledgerline_domain::segment::{SegmentReader, digest};
 use ledgerline_domain::{Error, Result};
 
 use crate::compare::{Verdict, compare, money};
+use crate::lineage::{ShardsOf, reach, segments};
 use crate::report::Report;
-use crate::verify::ShardOf;
 
 /// Records per page of a comparison.
 const PAGE_RECORDS: usize = 1000;
 
-/// Where the archive of each shard ends by now. A shard without any segment is left out.
+/// Where the archive of each shard ends by now. A shard without any segment is left out. To be read in the order of
+/// the map: parents first.
 pub async fn ends<A: Archive>(archive: &A, stream: &str) -> Result<BTreeMap<ShardId, SequenceNumber>> {
     let mut last: BTreeMap<ShardId, SegmentKey> = BTreeMap::new();
     // In the order of the chains, so that the last one of each shard stays.
-    for key in keys::chain_order(archive.list(&keys::segments_of(stream)).await?).0 {
+    for key in keys::chain_order(segments(archive, stream).await?).0 {
         last.insert(key.shard.clone(), key);
     }
     let mut ends = BTreeMap::new();
@@ -139,17 +140,17 @@ async fn open<A: Archive>(archive: &A, key: &str) -> Result<(SegmentReader, Stri
 ///
 /// Both may be kept up to date meanwhile: each entity is compared at the latest position that both have
 /// reached.
-pub async fn difference<E: Entities, F: Entities>(live: &E, new: &F, shard_of: ShardOf<'_>) -> Result<Report> {
+pub async fn difference<E: Entities, F: Entities>(live: &E, new: &F, shards_of: ShardsOf<'_>) -> Result<Report> {
     let mut report = Report::default();
     let mut after = None;
     loop {
         let StoredPage { records: page, next } = live.stored(after.as_deref(), PAGE_RECORDS).await?;
         let keys: Vec<EntityKey> = page.iter().map(|stored| stored.key.clone()).collect();
         // Read before the records: everything up to here is in them.
-        let reached = reached(new, &keys, shard_of).await?;
+        let reached = Reached::of(new, live, &keys, shards_of).await?;
         for (stored, new) in page.iter().zip(new.load(&keys).await?) {
-            let reached = shard_of(&stored.key).and_then(|shard| reached.get(&shard));
-            one(&mut report, &EntityRecord::decode(&stored.binary)?, new, reached)?;
+            let reached = reached.entity(&shards_of(&stored.key));
+            one(&mut report, &EntityRecord::decode(&stored.binary)?, new, reached.as_ref())?;
         }
         after = next;
         if after.is_none() {
@@ -161,14 +162,14 @@ pub async fn difference<E: Entities, F: Entities>(live: &E, new: &F, shard_of: S
         let StoredPage { records: page, next } = new.stored(after.as_deref(), PAGE_RECORDS).await?;
         report.entities += page.len() as u64;
         let keys: Vec<EntityKey> = page.iter().map(|stored| stored.key.clone()).collect();
-        let reached = reached(live, &keys, shard_of).await?;
+        let reached = Reached::of(live, new, &keys, shards_of).await?;
         for (stored, known) in page.iter().zip(live.load(&keys).await?) {
             if known.is_some() {
                 continue;
             }
             let record = EntityRecord::decode(&stored.binary)?;
             let oldest = record.entries.iter().map(|entry| &entry.delivery.sequence).min().unwrap_or(&record.through);
-            if shard_of(&stored.key).and_then(|shard| reached.get(&shard)).is_some_and(|reached| oldest <= reached) {
+            if reached.entity(&shards_of(&stored.key)).is_some_and(|reached| *oldest <= reached) {
                 report.note_missing_in_live(record.key.clone(), &money(None, Some(&record)));
             } else {
                 report.not_yet_folded += 1;
@@ -205,19 +206,34 @@ fn one(
     Ok(())
 }
 
-/// How far a store is on the shards of these entities.
-async fn reached<E: Entities>(
-    store: &E,
-    keys: &[EntityKey],
-    shard_of: ShardOf<'_>,
-) -> Result<BTreeMap<ShardId, SequenceNumber>> {
-    let mut found = BTreeMap::new();
-    for shard in keys.iter().filter_map(shard_of).collect::<std::collections::BTreeSet<_>>() {
-        if let Some(checkpoint) = store.checkpoint(&shard).await? {
-            found.insert(shard, checkpoint);
+/// How far a store is on the shards of some entities. A shard of which no store has anything is left out.
+struct Reached(BTreeMap<ShardId, Option<SequenceNumber>>);
+
+impl Reached {
+    async fn of<E: Entities, F: Entities>(
+        store: &E,
+        other: &F,
+        keys: &[EntityKey],
+        shards_of: ShardsOf<'_>,
+    ) -> Result<Self> {
+        let mut found = BTreeMap::new();
+        for shard in keys.iter().flat_map(shards_of).collect::<std::collections::BTreeSet<_>>() {
+            let checkpoint = store.checkpoint(&shard).await?;
+            if checkpoint.is_some() || other.checkpoint(&shard).await?.is_some() {
+                found.insert(shard, checkpoint);
+            }
         }
+        Ok(Self(found))
     }
-    Ok(found)
+
+    /// Everything about an entity up to here is in the store: to the end, where all of its shards are at their ends.
+    fn entity(&self, shards: &[ShardId]) -> Option<SequenceNumber> {
+        let known = || shards.iter().filter(|shard| self.0.contains_key(*shard));
+        let at = |shard| self.0.get(shard).and_then(Option::as_ref);
+        let last = reach(known(), |shard| at(shard).filter(|at| !at.is_shard_end())).cloned();
+        let all_ended = known().next().is_some() && known().all(|shard| at(shard).is_some_and(|at| at.is_shard_end()));
+        last.or_else(|| all_ended.then(SequenceNumber::shard_end))
+    }
 }
 
 #[cfg(test)]

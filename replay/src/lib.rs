@@ -7,6 +7,8 @@
 //! [`adjustments`] finds what came after, [`chain`] checks that the archive is whole (I6), and [`check`]
 //! looks at every object in it.
 //!
+//! Streams may split and merge their shards; [`lineage`] says what order that asks for.
+//!
 //! Memory is bounded: entity records beyond [`rebuild::Limits`] go to temporary files, which this crate
 //! writes by itself ([ADR 15](../../docs/adr/0015-a-fold-of-more-than-fits-in-memory.md)). It uses threads of its own.
 //!
@@ -20,6 +22,7 @@ pub mod close;
 pub mod compact;
 pub mod export;
 pub mod generation;
+pub mod lineage;
 pub mod lookup;
 pub mod manifests;
 pub mod parquet_export;

@@ -19,10 +19,10 @@ use ledgerline_domain::{ErrorKind, Result};
 use serde::Serialize;
 
 use crate::compare::{Verdict, compare, money};
+use crate::lineage::{ShardsOf, reach};
 use crate::lookup::events_of;
 use crate::rebuild::Rebuilt;
 use crate::report::{Drift, MoneyDifference, add_money};
-use crate::verify::ShardOf;
 
 /// Most entities kept by name; further ones are counted.
 pub const NAMED_MAX: usize = 1000;
@@ -65,8 +65,8 @@ pub struct Repair<'a, A, E> {
     pub entities: &'a E,
     /// The provider files that the archive was folded with.
     pub sources: &'a Sources,
-    /// In which shard an entity's events lie.
-    pub shard_of: ShardOf<'a>,
+    /// In which shards an entity's events lie.
+    pub shards_of: ShardsOf<'a>,
     /// Whether an entity is to be looked at.
     pub wanted: &'a (dyn Fn(&EntityKey) -> bool + Send + Sync),
     /// Whether entities are written whose events are read otherwise than they were.
@@ -75,10 +75,19 @@ pub struct Repair<'a, A, E> {
     pub now: UnixNanos,
 }
 
+/// How far the live state is on a shard.
+struct Folded {
+    /// As it is stored.
+    checkpoint: SequenceNumber,
+    /// As a position.
+    through: SequenceNumber,
+}
+
 /// An entity that differs.
 struct Found {
     live: Option<EntityRecord>,
     archived: EntityRecord,
+    /// The last of its shards that was reached: the write names its checkpoint.
     shard: ShardId,
     drift: Drift,
     waits: bool,
@@ -116,7 +125,7 @@ impl<A: Archive, E: Entities + Quarantine> Repair<'_, A, E> {
                 break;
             }
             report.compared += page.len() as u64;
-            let folded = self.checkpoints(&page).await?;
+            let folded = self.checkpoints(&page, rebuilt).await?;
             let keys: Vec<EntityKey> = page.iter().map(|record| record.key.clone()).collect();
             let live = self.entities.load(&keys).await?;
             for (archived, live) in page.into_iter().zip(live) {
@@ -139,13 +148,15 @@ impl<A: Archive, E: Entities + Quarantine> Repair<'_, A, E> {
 
     /// How far the live state is, for the shards of these records. Read before the records: everything
     /// up to there is in them.
-    async fn checkpoints(&self, page: &[EntityRecord]) -> Result<HashMap<ShardId, SequenceNumber>> {
+    async fn checkpoints(&self, page: &[EntityRecord], rebuilt: &Rebuilt) -> Result<HashMap<ShardId, Folded>> {
         let mut found = HashMap::new();
-        for shard in page.iter().filter_map(|record| (self.shard_of)(&record.key)) {
+        for shard in page.iter().flat_map(|record| (self.shards_of)(&record.key)) {
             if !found.contains_key(&shard)
                 && let Some(checkpoint) = self.entities.checkpoint(&shard).await?
             {
-                found.insert(shard, checkpoint);
+                // Of a closed shard that is folded to its end, all that is archived is.
+                let end = rebuilt.chain.through(&shard).filter(|_| checkpoint.is_shard_end()).cloned();
+                found.insert(shard, Folded { through: end.unwrap_or_else(|| checkpoint.clone()), checkpoint });
             }
         }
         Ok(found)
@@ -156,11 +167,13 @@ impl<A: Archive, E: Entities + Quarantine> Repair<'_, A, E> {
         rebuilt: &Rebuilt,
         live: Option<EntityRecord>,
         archived: EntityRecord,
-        folded: &HashMap<ShardId, SequenceNumber>,
+        folded: &HashMap<ShardId, Folded>,
     ) -> Option<Found> {
-        let shard = (self.shard_of)(&archived.key)?;
-        let folded = folded.get(&shard)?;
-        let through = rebuilt.chain.through(&shard).unwrap_or(&archived.through);
+        let shards = (self.shards_of)(&archived.key);
+        let on = |shard: &ShardId| folded.get(shard).map(|folded| &folded.through);
+        let folded = reach(&shards, on)?;
+        let shard = shards.iter().find(|shard| on(shard) == Some(folded))?.clone();
+        let through = reach(&shards, |shard| rebuilt.chain.through(shard)).unwrap_or(&archived.through);
         let Some(live) = live else {
             let oldest = archived.entries.iter().map(|entry| &entry.delivery.sequence).min();
             // Newer ones come by themselves.
@@ -183,12 +196,12 @@ impl<A: Archive, E: Entities + Quarantine> Repair<'_, A, E> {
         &self,
         rebuilt: &Rebuilt,
         mut found: Found,
-        folded: &HashMap<ShardId, SequenceNumber>,
+        folded: &HashMap<ShardId, Folded>,
         report: &mut RepairReport,
     ) -> Result<()> {
         let key = found.archived.key.clone();
         for _ in 0..CONFLICTS_MAX {
-            let Some(checkpoint) = folded.get(&found.shard).cloned() else { break };
+            let Some(checkpoint) = folded.get(&found.shard).map(|folded| folded.checkpoint.clone()) else { break };
             let expected_revision = found.live.as_ref().map_or(0, |live| live.revision);
             let quarantine_differs =
                 found.live.as_ref().is_none_or(|live| live.quarantined != found.archived.quarantined);
@@ -229,7 +242,10 @@ impl<A: Archive, E: Entities + Quarantine> Repair<'_, A, E> {
         let key = &found.archived.key;
         let mut record = EntityRecord::empty(key.clone());
         let mut fates = Vec::new();
-        for (shard, row) in events_of(self.archive, self.stream, Some(&found.shard), key).await? {
+        let shards = (self.shards_of)(key);
+        // With several there may have been others, which the log no longer tells of.
+        let alone = if let [shard] = &*shards { Some(shard) } else { None };
+        for (shard, row) in events_of(self.archive, self.stream, alone, key).await? {
             if row.sequence > found.archived.through {
                 break;
             }

@@ -90,6 +90,22 @@ struct Open {
     rows: Box<dyn Iterator<Item = Result<Sequenced<Envelope>>> + Send>,
 }
 
+/// Whether a segment of such contents may have events that are meant.
+fn may_hold(selector: &Selector, contents: &Contents) -> bool {
+    let Selector { from, to, by, sources, entities, .. } = selector;
+    let in_time = match by {
+        TimeOf::Arrival => contents.arrived_at.meets(*from, *to),
+        // Where an event says nothing, its time of receipt stands in.
+        TimeOf::Occurred => {
+            contents.occurred_at.is_some_and(|span| span.meets(*from, *to)) || contents.received_at.meets(*from, *to)
+        }
+    };
+    let has = |source: &str| contents.sources.contains_key(source);
+    in_time
+        && (sources.is_empty() || sources.iter().any(|source| has(source)))
+        && (entities.is_empty() || entities.iter().any(|entity| has(entity.source())))
+}
+
 impl<'a, A: Archive> Selection<'a, A> {
     /// Finds out which segments may hold events that are meant.
     pub async fn begin(archive: &'a A, stream: &str, selector: &'a Selector) -> Result<Self> {
@@ -203,7 +219,11 @@ impl<'a, A: Archive> Selection<'a, A> {
     /// Whether a segment must be read, by its key and its manifest.
     fn wants(&self, key: &SegmentKey) -> bool {
         self.selector.may_lie_in_hour(&key.hour)
-            && self.known.get(&key.text()).is_none_or(|segment| may_hold(self.selector, &segment.contents))
+            && self.known.get(&key.text()).is_none_or(|segment| self.may_hold(&segment.contents))
+    }
+
+    fn may_hold(&self, contents: &Contents) -> bool {
+        may_hold(self.selector, contents)
     }
 
     /// Looks for the entities meant in an object with this end.
@@ -213,8 +233,8 @@ impl<'a, A: Archive> Selection<'a, A> {
             return Ok(None);
         };
         let selector = self.selector;
-        let (look, read) =
-            look(self.archive, &text, end, &selector.entities, |contents| may_hold(selector, contents)).await?;
+        let may_hold = |contents: &Contents| may_hold(selector, contents);
+        let (look, read) = look(self.archive, &text, end, &selector.entities, may_hold).await?;
         let rows = match look {
             // It counts as read when that is done.
             Look::Whole => return self.look_into(key).await,
@@ -279,22 +299,6 @@ impl<'a, A: Archive> Selection<'a, A> {
         let expected = self.known.get(key).map(|segment| segment.bytes);
         note_damage(&mut self.faults, key, object, expected);
     }
-}
-
-/// Whether something of such contents may be meant.
-fn may_hold(selector: &Selector, contents: &Contents) -> bool {
-    let Selector { from, to, by, sources, entities, .. } = selector;
-    let in_time = match by {
-        TimeOf::Arrival => contents.arrived_at.meets(*from, *to),
-        // Where an event says nothing, its time of receipt stands in.
-        TimeOf::Occurred => {
-            contents.occurred_at.is_some_and(|span| span.meets(*from, *to)) || contents.received_at.meets(*from, *to)
-        }
-    };
-    let has = |source: &str| contents.sources.contains_key(source);
-    in_time
-        && (sources.is_empty() || sources.iter().any(|source| has(source)))
-        && (entities.is_empty() || entities.iter().any(|entity| has(entity.source())))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ fn wait<T>(work: impl Future<Output = T>) -> T {
 
 fn verified(archive: &TestArchive, live: &TestEntities) -> Report {
     let sources = sources();
-    wait(verify::verify(archive, live, &input(&sources), &shard_of, &mut |_| ())).unwrap()
+    wait(verify::verify(archive, live, &input(&sources), &shards_of, &mut |_| ())).unwrap()
 }
 
 fn rebuilt(archive: &TestArchive) -> Rebuilt {
@@ -67,7 +67,7 @@ fn a_sound_archive_and_its_live_state_agree() {
     let (archive, live) = (TestArchive::of(&log, 5), TestEntities::of(&log));
     let mut last = Default::default();
     let sources = sources();
-    let report = wait(verify::verify(&archive, &live, &input(&sources), &shard_of, &mut |p| last = p)).unwrap();
+    let report = wait(verify::verify(&archive, &live, &input(&sources), &shards_of, &mut |p| last = p)).unwrap();
     assert!(report.is_clean(), "{report:?}");
     assert_eq!((report.entities, report.equal, report.counts.records), (12, 12, 41));
     assert_eq!((report.counts.events, report.counts.duplicates), (29, 12));
@@ -286,7 +286,7 @@ fn a_forged_row_is_a_bad_signature() {
         Some(if envelope.event.entity == key(3) { Err("it does not fit".to_owned()) } else { Ok(()) })
     };
     let input = crate::rebuild::Input { recheck: Some(&refuse), ..input(&sources) };
-    let report = wait(verify::verify(&archive, &TestEntities::of(&log), &input, &shard_of, &mut |_| ())).unwrap();
+    let report = wait(verify::verify(&archive, &TestEntities::of(&log), &input, &shards_of, &mut |_| ())).unwrap();
     let signatures = report.signatures.as_ref().unwrap();
     assert_eq!((signatures.bad_total, signatures.good), (5, 36));
     assert!(!report.is_clean() && signatures.bad.iter().all(|bad| bad.entity == key(3)));

@@ -17,6 +17,7 @@ use crate::compare::{Verdict, compare, money};
 use crate::crew::{owner_of, together};
 use crate::fetch::Ahead;
 use crate::histories::{Fates, Histories};
+use crate::lineage::{ShardsOf, reach};
 use crate::pass::{Order, Pass, Shards, pass};
 use crate::rebuild::Input;
 use crate::report::Report;
@@ -26,22 +27,19 @@ use crate::within::Within;
 /// Live records per page.
 const PAGE_RECORDS: usize = 1000;
 
-/// Says in which shard an entity's events lie.
-pub type ShardOf<'a> = &'a (dyn Fn(&EntityKey) -> Option<ShardId> + Send + Sync);
-
 /// Folds the archive and compares with the live state.
 ///
-/// `shard_of` decides whether an entity that only the live state has should be archived by now;
+/// `shards_of` decides whether an entity that only the live state has should be archived by now;
 /// where it does not know, the entity counts as not yet archived.
 pub async fn verify<A: Archive, E: Entities>(
     archive: &A,
     entities: &E,
     input: &Input<'_>,
-    shard_of: ShardOf<'_>,
+    shards_of: ShardsOf<'_>,
     on_progress: OnProgress<'_>,
 ) -> Result<Report> {
     for order in [Order::SideBySide, Order::OneByOne] {
-        if let Some(report) = attempt(archive, entities, input, shard_of, order, &mut *on_progress).await? {
+        if let Some(report) = attempt(archive, entities, input, shards_of, order, &mut *on_progress).await? {
             return Ok(report);
         }
     }
@@ -53,7 +51,7 @@ async fn attempt<A: Archive, E: Entities>(
     archive: &A,
     entities: &E,
     input: &Input<'_>,
-    shard_of: ShardOf<'_>,
+    shards_of: ShardsOf<'_>,
     order: Order,
     on_progress: OnProgress<'_>,
 ) -> Result<Option<Report>> {
@@ -62,11 +60,12 @@ async fn attempt<A: Archive, E: Entities>(
     let mut folded = HashMap::new();
     for chain in &chain.shards {
         // Read before the records: everything up to here is in them.
-        if let Some(checkpoint) = entities.checkpoint(&chain.shard).await? {
-            folded.insert(chain.shard.clone(), checkpoint);
-        }
+        let checkpoint = entities.checkpoint(&chain.shard).await?;
+        // Of a closed shard that is folded to its end, all that is archived is.
+        let end = checkpoint.as_ref().filter(|at| at.is_shard_end()).and(chain.through.clone());
+        folded.extend(end.or(checkpoint).map(|at| (chain.shard.clone(), at)));
     }
-    let seen = Seen { shards: &shards, chain: &chain, folded: &folded, shard_of };
+    let seen = Seen { shards: &shards, chain: &chain, folded: &folded, shards_of };
     let here = histories.iter().map(|histories| histories.len() as u64).sum();
     let mut report = Report { entities: here, ..Report::default() };
     let page = |after: Option<String>| async move { entities.stored(after.as_deref(), PAGE_RECORDS).await };
@@ -112,7 +111,28 @@ struct Seen<'a> {
     shards: &'a Shards,
     chain: &'a ChainReport,
     folded: &'a HashMap<ShardId, SequenceNumber>,
-    shard_of: ShardOf<'a>,
+    shards_of: ShardsOf<'a>,
+}
+
+impl Seen<'_> {
+    /// Everything about an entity up to here is in the archive. `first` is the number of the shard of its first
+    /// archived event.
+    fn archived(&self, key: &EntityKey, first: Option<u16>) -> Option<SequenceNumber> {
+        let shards = self.shards_of(key, first);
+        reach(&shards, |shard| self.chain.through(shard)).cloned()
+    }
+
+    /// Everything about an entity up to here is in the live state.
+    fn folded(&self, key: &EntityKey, first: Option<u16>) -> Option<SequenceNumber> {
+        let shards = self.shards_of(key, first);
+        reach(&shards, |shard| self.folded.get(shard)).cloned()
+    }
+
+    fn shards_of(&self, key: &EntityKey, first: Option<u16>) -> Vec<ShardId> {
+        let mut shards = (self.shards_of)(key);
+        shards.extend(first.and_then(|first| self.shards.get(first)).cloned());
+        shards
+    }
 }
 
 /// Notes in the report what the comparisons give.
@@ -128,11 +148,11 @@ impl Compared for Comparing<'_> {
             self.report.equal += 1;
             return Ok(());
         }
-        let shard = self.seen.shards.get(archived.shard);
+        let first = Some(archived.shard);
         let (live, archived) = (EntityRecord::decode(live)?, archived.record()?);
-        let through = shard.and_then(|shard| self.seen.chain.through(shard)).unwrap_or(&archived.through).clone();
+        let through = self.seen.archived(&live.key, first).unwrap_or_else(|| archived.through.clone());
         self.report.ahead += u64::from(live.through > through);
-        match compare(&live, &archived, &through, shard.and_then(|shard| self.seen.folded.get(shard))) {
+        match compare(&live, &archived, &through, self.seen.folded(&live.key, first).as_ref()) {
             Verdict::Equal => self.report.equal += 1,
             Verdict::Differs(drift) => self.report.note_drift(drift),
         }
@@ -141,7 +161,7 @@ impl Compared for Comparing<'_> {
 
     fn only_live(&mut self, _: &EntityKey, live: &[u8]) -> Result<()> {
         let live = EntityRecord::decode(live)?;
-        let through = (self.seen.shard_of)(&live.key).and_then(|shard| self.seen.chain.through(&shard).cloned());
+        let through = self.seen.archived(&live.key, None);
         let oldest = live.entries.iter().map(|entry| &entry.delivery.sequence).min().unwrap_or(&live.through);
         if through.is_some_and(|through| *oldest <= through) {
             self.report.note_missing_in_archive(live.key.clone(), &money(Some(&live), None));
@@ -153,9 +173,9 @@ impl Compared for Comparing<'_> {
 
     fn only_archived(&mut self, archived: Lying<'_>) -> Result<()> {
         let record = archived.record()?;
-        let folded = self.seen.shards.get(archived.shard).and_then(|shard| self.seen.folded.get(shard));
+        let folded = self.seen.folded(&record.key, Some(archived.shard));
         let oldest = record.entries.iter().map(|entry| &entry.delivery.sequence).min().unwrap_or(&record.through);
-        if folded.is_some_and(|folded| oldest <= folded) {
+        if folded.is_some_and(|folded| *oldest <= folded) {
             self.report.note_missing_in_live(record.key.clone(), &money(None, Some(&record)));
         } else {
             self.report.not_yet_folded += 1;

@@ -12,6 +12,7 @@ use ledgerline_domain::{Error, Result};
 
 use crate::chain::{ChainReport, FaultKind, OnProgress, Progress, ShardChain};
 use crate::fetch::{Fetched, Found, Inspected, Opened};
+use crate::lineage::segments;
 use crate::statements::Statements;
 
 /// A pass over the archive.
@@ -49,7 +50,7 @@ impl<'a, A: Archive> Walk<'a, A> {
         keys::check_stream(stream)?;
         let mut report = ChainReport::default();
         let statements = Statements::read(archive, stream, &mut report).await?;
-        let (keys, strays) = keys::chain_order(archive.list(&keys::segments_of(stream)).await?);
+        let (keys, strays) = keys::chain_order(segments(archive, stream).await?);
         for stray in strays {
             report.note(FaultKind::Stray, stray, "it is not the key of a segment");
         }

@@ -14,6 +14,8 @@ use ledgerline_domain::segment::keys::{self, SegmentKey};
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_domain::{Error, Result};
 
+use crate::lineage::segments;
+
 /// Archived up to and including where, by shard. A shard that is not named had nothing.
 pub type Positions = BTreeMap<ShardId, SequenceNumber>;
 
@@ -59,7 +61,7 @@ impl Within<'_> {
 /// Where each shard's chain ends now, by its last segment.
 pub async fn positions<A: Archive>(archive: &A, stream: &str) -> Result<Positions> {
     // The order of a chain is that of its positions: hours, and so keys, may step back.
-    let (chain, _) = keys::chain_order(archive.list(&keys::segments_of(stream)).await?);
+    let (chain, _) = keys::chain_order(segments(archive, stream).await?);
     let last: BTreeMap<ShardId, String> = chain.into_iter().map(|key| (key.shard.clone(), key.text())).collect();
     let mut positions = Positions::new();
     for (shard, key) in last {
@@ -99,6 +101,10 @@ impl<A: Archive> Archive for Bounded<A> {
     }
 
     async fn replace(&self, _: &str, _: Bytes) -> Result<()> {
+        Err(Error::internal("write to an archive that is only read"))
+    }
+
+    async fn exchange(&self, _: &str, _: Option<&Bytes>, _: Bytes) -> Result<bool> {
         Err(Error::internal("write to an archive that is only read"))
     }
 

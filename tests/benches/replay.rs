@@ -51,7 +51,7 @@ async fn run() {
     };
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let shards = u32::try_from(data.log.shards().len()).expect("few");
-    let shard_of = |key: &EntityKey| Some(ShardId::numbered(shard_index(key, shards)));
+    let shards_of = |key: &EntityKey| vec![ShardId::numbered(shard_index(key, shards))];
     let wanted = EntityKey::parse("stripe/payment/pi_000000000000000000050000").expect("a key");
     let mut figures: [Vec<f64>; 6] = Default::default();
     for _ in 0..ROUNDS {
@@ -67,7 +67,7 @@ async fn run() {
             assert_eq!(rebuilt.counts.records, EVENTS as u64);
             drop(rebuilt);
             let began = Watch::start();
-            let report = verify(&*data.archive, &*data.store, &input, &shard_of, &mut |_| {}).await.expect("verified");
+            let report = verify(&*data.archive, &*data.store, &input, &shards_of, &mut |_| {}).await.expect("verified");
             timed([2, 5][threads - 1], began);
             assert!(report.is_clean());
         }

@@ -40,6 +40,12 @@ impl Served {
         Self { program: program.into(), settings, data, address, child: None }
     }
 
+    /// A server on settings that are there; its log goes beside them.
+    pub fn on(program: &str, settings: &Path, address: &str) -> Self {
+        let data = settings.with_file_name("data");
+        Self { program: program.into(), settings: settings.into(), data, address: address.into(), child: None }
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--config").arg(&self.settings).args(arguments).stdin(Stdio::null());
@@ -110,6 +116,16 @@ impl Served {
         child.wait().expect("it ended");
     }
 
+    /// Sends the running server a signal, such as `STOP`.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn signal(&self, name: &str) {
+        let child = self.child.as_ref().expect("it runs");
+        let told = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
+        assert!(told.expect("kill is there").success());
+    }
+
     /// SIGTERM, and the end in good order.
     ///
     /// # Panics
@@ -147,7 +163,8 @@ impl Served {
         line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
     }
 
-    fn log(&self) -> String {
+    /// What it logged so far.
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.settings.with_file_name("serve.log")).unwrap_or_default()
     }
 }

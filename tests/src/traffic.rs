@@ -14,6 +14,9 @@ use ledgerline_domain::time::UnixNanos;
 use crate::bodies::body;
 use crate::child::SECRET;
 
+/// Longest wait for an answer.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
+
 /// Sends every body once over keep-alive connections, whether or not it is answered, and notes the
 /// numbers that were acknowledged. Rests for `pause` after each.
 ///
@@ -31,6 +34,10 @@ pub fn call(
     while !stop.load(Ordering::Relaxed) {
         let Some(open) = &mut connection else {
             connection = TcpStream::connect(address).ok().map(BufReader::new);
+            if let Some(open) = &connection {
+                // A server that was stopped answers nobody.
+                open.get_ref().set_read_timeout(Some(SILENCE_MAX)).expect("a timeout");
+            }
             if connection.is_none() {
                 std::thread::sleep(Duration::from_millis(2));
             }

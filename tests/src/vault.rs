@@ -80,6 +80,15 @@ impl Archive for Vault {
         Ok(())
     }
 
+    async fn exchange(&self, key: &str, known: Option<&Bytes>, new: Bytes) -> Result<bool> {
+        let mut objects = self.objects();
+        let same = objects.get(key) == known;
+        if same {
+            objects.insert(key.to_owned(), new);
+        }
+        Ok(same)
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         Ok(self.objects().get(key).cloned())
     }

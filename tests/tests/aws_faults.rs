@@ -5,9 +5,11 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ledgerline_adapters::aws::dynamo::{DynamoGenerations, DynamoSettings, DynamoStore, ITEM_BYTES_MAX, tables};
+use ledgerline_adapters::aws::dynamo::{DynamoSettings, DynamoStore, tables};
 use ledgerline_adapters::aws::s3::S3Settings;
 use ledgerline_adapters::aws::{AwsOptions, Timeouts};
+use ledgerline_adapters::control::{GenerationStatus, Generations as _, ProviderTexts};
+use ledgerline_adapters::live::GenerationStore as _;
 use ledgerline_domain::ErrorKind;
 use ledgerline_domain::fact::Meaning;
 use ledgerline_domain::fold::{Incoming, apply};
@@ -81,11 +83,18 @@ async fn all_of_the_store(store: &DynamoStore) {
     assert!(!store.mark_released(&parked(1).id, AT).await.expect("an answer"), "not twice");
     let one = store.quarantined_one(&parked(1).id).await.expect("an answer").expect("an item");
     assert_eq!(one.released_at, Some(AT));
+    let shard = ShardId::numbered(0);
+    assert_eq!(store.checkpoints().await.expect("all"), [(shard, SequenceNumber::from_u64(2))]);
+    assert_eq!(store.released().await.expect("all"), [(parked(1).id, AT)]);
+    let stray = "shard-0000:none".to_owned();
+    store.mark_all_released(vec![(parked(1).id, UnixNanos::from_nanos(1)), (stray, AT)]).await.expect("marked");
+    assert_eq!(store.released().await.expect("all"), [(parked(1).id, AT)], "the first stands, and none is made");
+    store.entities().await.expect("a count");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_of_dynamodb_survives_every_fault() {
-    for call in ["PutItem", "UpdateItem", "GetItem", "BatchGetItem", "Query", "Scan"] {
+    for call in ["PutItem", "UpdateItem", "GetItem", "BatchGetItem", "Query", "Scan", "DescribeTable"] {
         for fault in Fault::QUICK {
             let faults = Faults::none();
             faults.next(call, [fault; 3]);
@@ -266,39 +275,70 @@ async fn what_will_not_pass_says_what_to_do() {
     let error = elsewhere.list("").await.expect_err("no bucket");
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("there is no elsewhere"), "{error}");
+}
 
-    let store = dynamo.store(None, quick_retries()).await;
-    let mut long = write(&key("long"), None, 1, "open");
-    long.record.quarantined = (0..40_000).map(|_| format!("{:032x}", rand::random::<u128>()).into()).collect();
-    let both = batch(1, vec![write(&key("a"), None, 1, "open"), long], vec![]);
-    let error = store.commit(both).await.expect_err("it does not fit");
-    assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert!(error.to_string().contains(&ITEM_BYTES_MAX.to_string()), "{error}");
-    assert_eq!(store.load(&[key("a")]).await.expect("an answer"), [None], "nothing of the batch was begun");
+/// Whatever hits the calls on the control table: one generation is begun, by the first to come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_change_of_the_generations_survives_every_fault() {
+    for call in ["GetItem", "PutItem"] {
+        for fault in Fault::QUICK {
+            let faults = Faults::none();
+            faults.next(call, [fault; 3]);
+            let dynamo = LocalDynamo::start().await;
+            let control = dynamo.control(Some(&faults), quick_retries()).await;
+            assert_eq!(control.live().await.expect("an answer"), 1, "{call} {fault:?}");
+            faults.next(call, [fault; 3]);
+            let texts = [("shop".to_owned(), "a".to_owned())].into();
+            let second = control.begin_generation(None, 1, texts, AT).await.expect("begun");
+            faults.next(call, [fault; 3]);
+            control.part_done(second, 1).await.expect("a part");
+            control.ready(second).await.expect("all of it");
+            faults.next(call, [fault; 3]);
+            control.move_live(second).await.expect("promoted");
+            let other = dynamo.control(None, quick_retries()).await;
+            let found: Vec<_> = other.generations().await.expect("a list").iter().map(|g| g.status).collect();
+            assert_eq!(found, [GenerationStatus::Previous, GenerationStatus::Live], "{call} {fault:?}");
+            assert_eq!(other.live().await.expect("an answer"), 2);
+            assert_eq!(faults.hits(call, fault), 12, "{call} was hit by {fault:?}");
+        }
+    }
+}
+
+/// A change whose answer was lost, and on top of which others changed something before it was sent again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_change_that_was_changed_on_top_is_not_made_twice() {
+    let faults = Faults::none();
+    let dynamo = LocalDynamo::start().await;
+    let (mine, other) =
+        (dynamo.control(Some(&faults), quick_retries()).await, dynamo.control(None, quick_retries()).await);
+    let before = faults.calls("PutItem");
+    faults.next("PutItem", [Fault::Lost].into_iter().chain([Fault::Unreached; 10_000]));
+    let begin = tokio::spawn(async move { mine.begin_generation(None, 1, ProviderTexts::new(), AT).await });
+    while faults.calls("PutItem") < before + 3 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for number in 3..=10 {
+        assert_eq!(other.begin_generation(None, 1, ProviderTexts::new(), AT).await.expect("begun"), number);
+    }
+    faults.stop();
+    assert_eq!(begin.await.expect("no panic").expect("begun"), 2);
+    assert_eq!(other.generations().await.expect("a list").len(), 10);
 }
 
 #[tokio::test]
-async fn the_live_mark_moves_once() {
-    let faults = Faults::none();
+async fn generations_have_tables_of_their_own() {
     let dynamo = LocalDynamo::start().await;
-    let aws = reach(dynamo.endpoints(), Some(&faults)).await;
+    let aws = reach(dynamo.endpoints(), None).await;
     let settings = dynamo.settings(quick_retries());
-    let generations = DynamoGenerations::new(&aws, &settings).expect("the control table");
-    assert_eq!(generations.live().await.expect("an answer"), None);
-    faults.next("PutItem", [Fault::Lost, Fault::BrokenAfter]);
-    generations.make_live(None, 1).await.expect("the first");
     tables::create(&aws, &settings, 2).await.expect("tables of another generation");
     tables::create(&aws, &settings, 2).await.expect("they are there");
     let second = DynamoStore::new(&aws, &settings, 2).expect("a store");
     all_of_the_store(&second).await;
-    generations.make_live(Some(1), 2).await.expect("moved");
-    generations.make_live(Some(1), 2).await.expect("it is live");
-    let late = generations.make_live(Some(1), 3).await.expect_err("somebody else was first");
-    assert_eq!(late.kind(), ErrorKind::Conflict);
-    assert_eq!(generations.live().await.expect("an answer"), Some(2));
     tables::delete(&aws, &settings, 1).await.expect("deleted");
+    tables::delete(&aws, &settings, 1).await.expect("they are gone");
     let gone = dynamo.store(None, quick_retries()).await;
     assert_eq!(gone.stored(None, 1).await.expect_err("its tables are gone").kind(), ErrorKind::Invalid);
+    assert_eq!(second.stored(None, 9).await.expect("records").records.len(), 2);
 }
 
 /// Folder marks and whatever else lies in the bucket are not objects of the archive.

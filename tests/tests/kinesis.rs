@@ -21,7 +21,7 @@ macro_rules! conforms {
     ($($test:ident),+) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $test() {
-            let local = LocalKinesis::start(3).await;
+            let local = LocalKinesis::start_or_other(3).await;
             suite::$test(&Arc::new(local.log(quick_log(), None).await)).await;
         }
     )+};
@@ -260,7 +260,7 @@ async fn a_stream_that_ignores_partition_keys_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shards_split_and_merge_while_records_come() {
-    let local = LocalKinesis::start(2).await;
+    let local = LocalKinesis::start_or_other(2).await;
     let log = Arc::new(local.log(quick_log(), None).await);
     let (entities, count) = (30, 60);
     let writing = tokio::spawn({

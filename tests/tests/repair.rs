@@ -116,7 +116,7 @@ impl World {
             stream: STREAM_DEFAULT,
             entities: &*self.store,
             sources: &sources,
-            shard_of: &shard_of,
+            shards_of: &shards_of,
             wanted: &|_| true,
             reinterpret: true,
             now: UnixNanos::from_nanos(1),
@@ -127,7 +127,7 @@ impl World {
     async fn verify(&self, provider: &Arc<Provider>) -> Report {
         let sources = self.sources(provider);
         let input = Input::new(STREAM_DEFAULT, &sources);
-        verify(&*self.archive, &*self.store, &input, &shard_of, &mut |_| {}).await.unwrap()
+        verify(&*self.archive, &*self.store, &input, &shards_of, &mut |_| {}).await.unwrap()
     }
 
     async fn records(&self) -> Vec<EntityRecord> {
@@ -136,6 +136,10 @@ impl World {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape that is asked for")]
+fn shards_of(key: &EntityKey) -> Vec<ShardId> {
+    shard_of(key).into_iter().collect()
+}
+
 fn shard_of(key: &EntityKey) -> Option<ShardId> {
     Some(ShardId::numbered(ledgerline_adapters::partition::shard_index(key, SHARDS)))
 }

@@ -42,6 +42,8 @@ struct Inner {
     temporaries: AtomicU64,
     /// Directories that this process has made durable.
     known_dirs: Mutex<HashSet<PathBuf>>,
+    /// One exchange at a time: this process is the only one that writes.
+    exchanging: Mutex<()>,
     _lock: Option<Arc<DirectoryLock>>,
 }
 
@@ -63,8 +65,13 @@ impl LocalArchive {
     }
 
     fn with_lock(root: &Path, lock: Option<Arc<DirectoryLock>>) -> Self {
-        let inner =
-            Inner { root: root.to_owned(), temporaries: AtomicU64::new(0), known_dirs: Mutex::default(), _lock: lock };
+        let inner = Inner {
+            root: root.to_owned(),
+            temporaries: AtomicU64::new(0),
+            known_dirs: Mutex::default(),
+            exchanging: Mutex::default(),
+            _lock: lock,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -122,6 +129,29 @@ impl Inner {
         let created = linked?;
         sync_dir(&parent)?;
         Ok(created)
+    }
+
+    fn replace(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.path(key)?;
+        self.make_parent(&path)?;
+        replace_file(&path, &self.temporary(), bytes)
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        let path = self.path(key)?;
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(e) => Err(file_error(ErrorKind::Retry, "read the archive object", &path, e)),
+        }
+    }
+
+    fn exchange(&self, key: &str, known: Option<&Bytes>, new: &[u8]) -> Result<bool> {
+        let _one = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.get(key)?.as_ref() != known {
+            return Ok(false);
+        }
+        self.replace(key, new).map(|()| true)
     }
 
     /// Adds the keys below `dir` that start with `prefix` and are not before `from`. A directory that is not
@@ -188,22 +218,17 @@ impl Archive for LocalArchive {
 
     async fn replace(&self, key: &str, bytes: Bytes) -> Result<()> {
         let (inner, key) = (self.inner.clone(), key.to_owned());
-        blocking(move || {
-            let path = inner.path(&key)?;
-            inner.make_parent(&path)?;
-            replace_file(&path, &inner.temporary(), &bytes)
-        })
-        .await
+        blocking(move || inner.replace(&key, &bytes)).await
+    }
+
+    async fn exchange(&self, key: &str, known: Option<&Bytes>, new: Bytes) -> Result<bool> {
+        let (inner, key, known) = (self.inner.clone(), key.to_owned(), known.cloned());
+        blocking(move || inner.exchange(&key, known.as_ref(), &new)).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        let path = self.inner.path(key)?;
-        blocking(move || match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes.into())),
-            Err(e) if is_nothing(&e) => Ok(None),
-            Err(e) => Err(file_error(ErrorKind::Retry, "read the archive object", &path, e)),
-        })
-        .await
+        let (inner, key) = (self.inner.clone(), key.to_owned());
+        blocking(move || inner.get(&key)).await
     }
 
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {

@@ -18,7 +18,6 @@ mod archive;
 mod control;
 mod files;
 mod format;
-mod live;
 mod lock;
 mod log;
 mod sqlite;
@@ -34,10 +33,9 @@ use ledgerline_domain::ports::{Entities as _, Log as _};
 use ledgerline_domain::{Error, ErrorKind, Result};
 
 pub use archive::LocalArchive;
-pub use control::{Control, Generation, GenerationStatus, Positions, ProviderTexts, Request};
+pub use control::Control;
 pub use files::keep_file;
 pub use format::{DATA_VERSION, Format, SHARDS_DEFAULT, SHARDS_MAX};
-pub use live::LiveStore;
 pub use log::{DiskHook, DiskStep, EmbeddedLog, LogOptions, LogStats};
 pub use store::EmbeddedStore;
 
@@ -45,6 +43,10 @@ use self::files::create_dirs;
 use self::lock::DirectoryLock;
 use self::state::{CONTROL_FILE, StateFiles};
 use crate::clock::SystemClock;
+pub use crate::control::{Generation, GenerationStatus, Positions, ProviderTexts, Request};
+
+/// The store of the live generation, whichever that is.
+pub type LiveStore = crate::live::LiveStore<EmbeddedStore>;
 
 /// How a data directory is opened. Plain data.
 #[derive(Clone, Debug, Default)]

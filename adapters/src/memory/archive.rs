@@ -50,6 +50,21 @@ impl Archive for MemoryArchive {
         self.faults.after("replace an archive object")
     }
 
+    async fn exchange(&self, key: &str, known: Option<&Bytes>, new: Bytes) -> Result<bool> {
+        check_key(key)?;
+        self.faults.before("exchange an archive object")?;
+        let exchanged = {
+            let mut objects = lock(&self.objects);
+            let same = objects.get(key) == known;
+            if same {
+                objects.insert(key.to_owned(), new);
+            }
+            same
+        };
+        self.faults.after("exchange an archive object")?;
+        Ok(exchanged)
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         check_key(key)?;
         Ok(lock(&self.objects).get(key).cloned())

@@ -1,6 +1,7 @@
 //! The binary form of a record: written, and looked into without reading all of it.
 
-use super::{HEADER_BYTES, RECORD_VERSION};
+use super::{COMPRESS_ABOVE_BYTES, HEADER_BYTES, RECORD_VERSION};
+use crate::error::{Error, Result};
 
 /// Writes to the end of a buffer, a string at a time; postcard's own way to a `Vec` goes byte by byte.
 pub(crate) struct Growing(pub Vec<u8>);
@@ -27,6 +28,26 @@ impl postcard::ser_flavors::Flavor for Growing {
 pub fn key_of(binary: &[u8]) -> Option<&[u8]> {
     let [RECORD_VERSION, 0, plain @ ..] = binary else { return None };
     postcard::take_from_bytes::<&[u8]>(plain).ok().map(|(key, _)| key)
+}
+
+/// The binary form that stores keep, of one that is not compressed: compressed when it is long.
+pub fn packed(mut plain: Vec<u8>) -> Result<Vec<u8>> {
+    if plain.len() > COMPRESS_ABOVE_BYTES + HEADER_BYTES {
+        let packed = zstd::bulk::compress(&plain[HEADER_BYTES..], 1)
+            .map_err(|e| Error::internal("compress an entity record").because(e))?;
+        plain.truncate(HEADER_BYTES);
+        plain[1] = 1;
+        plain.extend_from_slice(&packed);
+    }
+    Ok(plain)
+}
+
+/// Where the entries begin in an uncompressed binary form: what stands before is short and changes with every
+/// write, what follows grows at its end.
+pub fn entries_at(binary: &[u8]) -> Option<usize> {
+    let [RECORD_VERSION, 0, plain @ ..] = binary else { return None };
+    let ((_, _, _, _), entries) = postcard::take_from_bytes::<(&[u8], u64, &[u8], u64)>(plain).ok()?;
+    Some(binary.len() - entries.len())
 }
 
 /// Whether two binary forms are the same but for the revision, which counts writes and not events.
@@ -136,6 +157,23 @@ mod tests {
         assert!(same_but_for_revision(&one, &one.clone()));
         assert!(!same_but_for_revision(&one, &other), "the slow way tells");
         assert!(!same_but_for_revision(&one, &binary(&record("shop/order/1", 1))));
+    }
+
+    #[test]
+    fn a_plain_form_is_read_back_and_its_entries_are_found() {
+        for events in [0, 1, 3, 200] {
+            let one = EntityRecord { revision: 300, ..record("shop/order/1", events) };
+            let plain = one.encode_plain(vec![7; 9]).unwrap();
+            assert_eq!(EntityRecord::decode(&plain).unwrap(), one);
+            assert_eq!(packed(plain.clone()).unwrap(), binary(&one));
+            let at = entries_at(&plain).unwrap();
+            let behind = postcard::to_stdvec(&(one.folded, &one.state, &one.quarantined)).unwrap();
+            let entries: Vec<u8> = one.entries.iter().flat_map(|e| postcard::to_stdvec(e).unwrap()).collect();
+            assert_eq!(plain[at..], [entries, behind].concat());
+        }
+        for stray in [&[][..], &[RECORD_VERSION, 0], &[RECORD_VERSION, 1, 0], &[RECORD_VERSION, 0, 1, b'x', 1, 0]] {
+            assert_eq!(entries_at(stray), None);
+        }
     }
 
     #[test]

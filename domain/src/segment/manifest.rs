@@ -14,6 +14,7 @@ use super::info::SegmentInfo;
 use super::sealed;
 use crate::error::Result;
 use crate::ids::{SequenceNumber, ShardId};
+use crate::time::UnixNanos;
 
 /// Version of manifests and heads that this program writes.
 pub const MANIFEST_VERSION: u32 = 2;
@@ -93,10 +94,18 @@ pub struct ShardManifest {
     pub shard: ShardId,
     /// Everything of the shard up to here was in the archive when the manifest was written.
     pub watermark: Option<SequenceNumber>,
-    /// RFC 3339 time up to which everything that had arrived was in the archive.
+    /// RFC 3339 time up to which everything that had arrived was in the archive. Where it lies behind the hour and
+    /// the archiver's grace, the manifest names all of the shard's segments of the hour, and its head is there.
     pub archived_until: Option<String>,
     /// The hour's segments, in the order of the chain.
     pub segments: Vec<SegmentSummary>,
+}
+
+impl ShardManifest {
+    /// [`archived_until`](Self::archived_until), where it is a time.
+    pub fn until(&self) -> Option<UnixNanos> {
+        UnixNanos::parse_rfc3339(self.archived_until.as_deref()?).ok()
+    }
 }
 
 impl Manifest {
@@ -112,25 +121,25 @@ impl Manifest {
         }
     }
 
-    /// Adds what `newer` states of the same hour: the union of the segments, the later watermarks.
-    /// An hour once complete stays so.
+    /// Adds what `newer` states of the same hour: the union of the segments, the later watermarks and times.
+    /// An hour once complete stays so. In whatever order statements are merged, the outcome is one.
     pub fn merge(&mut self, newer: Self) {
         self.complete |= newer.complete;
         let mut shards: BTreeMap<ShardId, ShardManifest> =
             std::mem::take(&mut self.shards).into_iter().map(|s| (s.shard.clone(), s)).collect();
-        for new in newer.shards {
+        for mut new in newer.shards {
             match shards.get_mut(&new.shard) {
                 None => {
                     shards.insert(new.shard.clone(), new);
                 }
                 Some(known) => {
+                    if new.until() >= known.until() {
+                        known.archived_until = new.archived_until.take();
+                    }
                     known.segments.retain(|s| new.segments.iter().all(|n| n.key != s.key));
                     known.segments.extend(new.segments);
                     known.segments.sort_by(|a, b| a.start.cmp(&b.start));
-                    if new.watermark >= known.watermark {
-                        known.watermark = new.watermark;
-                        known.archived_until = new.archived_until;
-                    }
+                    known.watermark = new.watermark.max(known.watermark.take());
                 }
             }
         }
@@ -202,7 +211,6 @@ impl Head {
 mod tests {
     use super::super::contents::TimeSpan;
     use super::*;
-    use crate::time::UnixNanos;
 
     fn summary(start: Option<u64>, last: u64) -> SegmentSummary {
         SegmentSummary {
@@ -249,6 +257,31 @@ mod tests {
         assert_eq!(shard.segments, [summary(None, 5), summary(Some(5), 7)]);
         assert_eq!(shard.watermark, Some(SequenceNumber::from_u64(7)));
         assert_eq!(Manifest::decode(&merged.encode().unwrap()).unwrap(), merged);
+    }
+
+    #[test]
+    fn merging_knows_no_order() {
+        let until = |mut manifest: Manifest, until: &str| {
+            manifest.shards[0].archived_until = Some(until.into());
+            manifest
+        };
+        let statements = [
+            until(manifest(1, 5, vec![summary(None, 5)]), "2026-11-24T14:03:00Z"),
+            until(manifest(1, 7, vec![summary(Some(5), 7)]), "2026-11-24T14:02:59.5Z"),
+            manifest(1, 3, Vec::new()),
+            manifest(0, 9, vec![summary(None, 9)]),
+        ];
+        let merged = |order: [usize; 4]| {
+            let mut merged = Manifest::empty("main", "2026-11-24T13");
+            order.into_iter().for_each(|n| merged.merge(statements[n].clone()));
+            merged
+        };
+        let expected = merged([0, 1, 2, 3]);
+        assert_eq!(expected.shards[1].archived_until.as_deref(), Some("2026-11-24T14:03:00Z"));
+        assert_eq!(expected.shards[1].watermark, Some(SequenceNumber::from_u64(7)));
+        for order in [[3, 2, 1, 0], [1, 0, 3, 2], [2, 3, 0, 1], [1, 2, 0, 3]] {
+            assert_eq!(merged(order), expected, "{order:?}");
+        }
     }
 
     #[test]

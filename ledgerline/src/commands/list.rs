@@ -10,7 +10,8 @@ use crate::cli::ListArgs;
 use crate::exit::{Exit, Outcome};
 use crate::output::{self, Output};
 use crate::settings::Loaded;
-use crate::{wiring, words};
+use crate::wiring::Reader;
+use crate::words;
 
 /// Records per read of the store.
 const PAGE: usize = 500;
@@ -23,7 +24,7 @@ pub async fn run(loaded: &Loaded, args: &ListArgs, out: &mut Output) -> Outcome 
         status: args.status.clone(),
         attention: args.attention,
     };
-    let reader = wiring::reader(&loaded.settings.data).await?;
+    let reader = Reader::open(loaded).await?;
     let mut after = args.after.as_deref().map(EntityKey::parse).transpose()?;
     let mut left = args.limit as usize;
     let mut records = Vec::new();

@@ -9,6 +9,7 @@ pub mod quarantine;
 pub mod replay;
 pub mod send;
 pub mod serve;
+pub mod shards;
 pub mod show;
 pub mod verify_signature;
 
@@ -30,13 +31,14 @@ pub async fn run(cli: Cli, out: &mut Output) -> Outcome {
     match command.unwrap_or_else(|| Command::Serve(Default::default())) {
         // These need no settings.
         Command::Provider(command) => provider::run(&command, out),
-        Command::Demo(args) => crate::demo::run(&args, data.as_deref(), out).await,
+        Command::Demo(args) => crate::demo::run(&args, data.as_deref(), config.as_deref(), out).await,
         Command::Check(args) if args.example || args.provider.is_some() => check::print(&args, out),
         Command::Check(args) => check::run(&load()?, &args, out),
         Command::Serve(args) => serve::run(load()?, &args).await,
         Command::Send(args) => send::run(&load()?, &args, out).await,
         Command::Show(args) => show::run(&load()?, &args, out).await,
         Command::List(args) => list::run(&load()?, &args, out).await,
+        Command::Shards(args) => shards::run(&load()?, &args, out).await,
         Command::Quarantine(command) => quarantine::run(&load()?, &command, out).await,
         Command::Archive(command) => archive::run(&load()?, &command, out).await,
         Command::Replay(command) => replay::run(&load()?, &command, out).await,

@@ -13,19 +13,20 @@ use crate::output::{self, Output};
 use crate::release::Released;
 use crate::requests::{self, Request};
 use crate::settings::Loaded;
-use crate::{wiring, words};
+use crate::wiring::Reader;
+use crate::words;
 
 /// Runs the command.
 pub async fn run(loaded: &Loaded, command: &QuarantineCommand, out: &mut Output) -> Outcome {
     match command {
         QuarantineCommand::List { all, limit, after, json } => {
-            let reader = wiring::reader(&loaded.settings.data).await?;
+            let reader = Reader::open(loaded).await?;
             let items = reader.store.quarantined(*all, after.as_deref(), *limit as usize).await?;
             list(&items, items.len() == *limit as usize, *json, out)?;
             Ok(Exit::Ok)
         }
         QuarantineCommand::Show { id, body, json } => {
-            let reader = wiring::reader(&loaded.settings.data).await?;
+            let reader = Reader::open(loaded).await?;
             let Some(item) = reader.store.quarantined_one(id).await? else { return Err(unknown(id)) };
             show(&item, body.as_deref(), *json, out)?;
             Ok(Exit::Ok)
@@ -51,7 +52,7 @@ fn unknown(id: &str) -> Failure {
 
 /// Has an item released, here or by the server that holds the data.
 async fn ask(loaded: &Loaded, id: &str, wait: Duration) -> Outcome<Vec<Released>> {
-    let reader = wiring::reader(&loaded.settings.data).await?;
+    let reader = Reader::open(loaded).await?;
     let Some(item) = reader.store.quarantined_one(id).await? else { return Err(unknown(id)) };
     if let Some(at) = item.released_at {
         return Err(Failure::new(Exit::Refused, format!("release {id}: it was released at {at}")));

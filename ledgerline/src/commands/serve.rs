@@ -34,6 +34,11 @@ pub async fn run(mut loaded: Loaded, args: &ServeArgs) -> Outcome {
     {
         tracing::warn!(source = %source.name, "a secret stands in the settings file; move it to env:NAME or file:PATH");
     }
+    if loaded.settings.aws.is_some() && has(Role::Hydrator) && !has(Role::Processor) {
+        return Err(Failure::usage(
+            "serve the hydrator alone: at AWS it shares the processor's leases; use --role processor",
+        ));
+    }
     telemetry::count();
     let mut signal = Signal::new()?;
     let listen = loaded.settings.listen;
@@ -44,7 +49,7 @@ pub async fn run(mut loaded: Loaded, args: &ServeArgs) -> Outcome {
     }
     if has(Role::Archiver) {
         roles.push(machine.archiver());
-        roles.push(machine.log_release());
+        roles.extend(machine.log_release());
     }
     if has(Role::Hydrator) {
         roles.extend(machine.hydrator(HttpsWeb::new()));
@@ -53,6 +58,7 @@ pub async fn run(mut loaded: Loaded, args: &ServeArgs) -> Outcome {
         // Behind the archiver: it is the last to stop and notes the end of it.
         roles.push(machine.daybook());
     }
+    roles.extend(machine.shared_upkeep());
     roles.push(machine.secrets_watch());
     roles.push(machine.metrics_upkeep());
     roles.push(machine.requests_watch());

@@ -12,7 +12,8 @@ use crate::explain::explain;
 use crate::output::{self, Output};
 use crate::settings::Loaded;
 use crate::timeline::{self, Row};
-use crate::{wiring, words};
+use crate::wiring::Reader;
+use crate::words;
 
 /// Longest id that a table shows whole.
 const ID_CHARS_MAX: usize = 32;
@@ -20,7 +21,7 @@ const ID_CHARS_MAX: usize = 32;
 /// Runs the command. Code 4 when there is no such entity.
 pub async fn run(loaded: &Loaded, args: &ShowArgs, out: &mut Output) -> Outcome {
     let key = EntityKey::parse(&args.entity)?;
-    let reader = wiring::reader(&loaded.settings.data).await?;
+    let reader = Reader::open(loaded).await?;
     let found = reader.store.load(std::slice::from_ref(&key)).await?.into_iter().next().flatten();
     let Some(record) = found else {
         return Err(Failure::not_found(format!(

@@ -43,15 +43,24 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Records per read of the store.
 const PAGE: usize = 1_000;
 
-/// Runs the demonstration in `data`, or in a folder that is thrown away.
-pub async fn run(args: &DemoArgs, data: Option<&Path>, out: &mut Output) -> Outcome {
+/// Runs the demonstration in `data`, or in a folder that is thrown away; with the services that the table `[aws]`
+/// of `config` names, if they are on this machine.
+pub async fn run(args: &DemoArgs, data: Option<&Path>, config: Option<&Path>, out: &mut Output) -> Outcome {
     let thrown_away = tempfile::tempdir().map_err(|e| Failure::failed(format!("make a temporary folder: {e}")))?;
     let folder = data.unwrap_or(thrown_away.path());
     let settings = prepare(folder, args.seed)?;
     let plan = Plan::new(args.payments as usize, args.seed);
     report::opening(&plan, args, out)?;
     let began = Instant::now();
-    let loaded = Loaded::read(Some(&settings))?;
+    let mut loaded = Loaded::read(Some(&settings))?;
+    if let Some(config) = config {
+        loaded.settings.aws = Loaded::read(Some(config))?.settings.aws;
+        if !loaded.settings.aws.as_ref().is_some_and(|aws| aws.local) {
+            return Err(Failure::usage(
+                "make up payments by these settings: the demo takes a table [aws] with `local = true`, or no --config",
+            ));
+        }
+    }
     let signers = signers(&loaded, args.seed)?;
     telemetry::count();
 
@@ -160,7 +169,7 @@ async fn prove(machine: &Machine, tally: &Tally) -> Outcome<Vec<Check>> {
     };
     let data = &machine.data;
     let is_archived = machine.is_archived().await?;
-    let report = machine.replay().verify(&data.archive, &data.store, &mut tell).await?;
+    let report = machine.replay().verify(&data.archive, &*data.store, &mut tell).await?;
     bar.finish_and_clear();
     Ok(checks::check_replay(&report, tally, is_archived))
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ledgerline_adapters::embedded::{Control, EmbeddedReader, EmbeddedStore, Generation, Positions};
+use ledgerline_adapters::embedded::{Generation, Positions};
 use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
 use ledgerline_domain::ports::{Archive, Commit, Entities as _, Sequenced};
@@ -23,7 +23,7 @@ use ledgerline_replay::partition::Partition;
 use tokio::time::Instant;
 
 use super::supervisor::carry_over;
-use crate::wiring::STREAM;
+use crate::place::{AnyControl, AnyStore, Reader};
 
 /// Most records per commit.
 const BATCH_RECORDS: usize = 2048;
@@ -57,7 +57,7 @@ pub struct Done {
 /// What fills.
 pub struct Fill<'a> {
     /// State and archive.
-    pub reader: &'a EmbeddedReader,
+    pub reader: &'a Reader,
     /// The generation, its positions fixed.
     pub generation: &'a Generation,
     /// Which part of it.
@@ -94,7 +94,7 @@ impl Fill<'_> {
     /// False when it was told to stop.
     async fn shard(
         &self,
-        store: &EmbeddedStore,
+        store: &AnyStore,
         shard: &ShardId,
         through: &SequenceNumber,
         done: &mut Done,
@@ -103,7 +103,7 @@ impl Fill<'_> {
     ) -> Result<bool> {
         let key = self.progress_key(shard);
         let after = store.checkpoint(&key).await?;
-        let mut feed = Feed::open(&*self.reader.archive, STREAM, shard, after, through.clone()).await?;
+        let mut feed = Feed::open(&*self.reader.archive, &self.reader.stream, shard, after, through.clone()).await?;
         let mut cache = Cache::new(CACHE_RECORDS);
         while let Some(rows) = feed.next().await? {
             for rows in rows.chunks(self.batch_records()) {
@@ -121,7 +121,7 @@ impl Fill<'_> {
 
     async fn batch(
         &self,
-        store: &EmbeddedStore,
+        store: &AnyStore,
         shard: &ShardId,
         key: &ShardId,
         rows: &[Sequenced<Envelope>],
@@ -183,7 +183,7 @@ impl Fill<'_> {
     }
 
     /// Notes the part once all of its records are on the disk.
-    async fn complete_part(&self, store: &EmbeddedStore, positions: &Positions) -> Result<Generation> {
+    async fn complete_part(&self, store: &AnyStore, positions: &Positions) -> Result<Generation> {
         for shard in positions.keys() {
             store.durable_checkpoint(&self.progress_key(shard)).await?;
         }
@@ -196,12 +196,7 @@ impl Fill<'_> {
 }
 
 /// Gives a generation with all its parts its checkpoints, and lets the server take it over.
-async fn complete(
-    control: &Control,
-    reader: &EmbeddedReader,
-    store: &EmbeddedStore,
-    generation: &Generation,
-) -> Result<()> {
+async fn complete(control: &AnyControl, reader: &Reader, store: &AnyStore, generation: &Generation) -> Result<()> {
     let positions = generation.positions.clone().unwrap_or_default();
     for (shard, checkpoint) in &positions {
         let (shard, checkpoint) = (shard.clone(), checkpoint.clone());
@@ -217,8 +212,8 @@ async fn complete(
 }
 
 /// Where the archive ends by now, for a generation to be folded up to there.
-pub async fn positions<A: Archive>(archive: &A) -> Result<Positions> {
-    ledgerline_replay::generation::ends(archive, STREAM).await
+pub async fn positions<A: Archive>(archive: &A, stream: &str) -> Result<Positions> {
+    ledgerline_replay::generation::ends(archive, stream).await
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

@@ -8,21 +8,28 @@
 
 pub mod difference;
 pub mod fill;
+#[cfg(feature = "aws")]
+mod leased;
 mod order;
+mod shared;
 mod supervisor;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use ledgerline_adapters::embedded::{Control, EmbeddedReader, GenerationStatus, ProviderTexts};
+use ledgerline_adapters::embedded::{GenerationStatus, ProviderTexts};
 use ledgerline_domain::ids::SourceName;
 use ledgerline_domain::provider::{Provider, Sources};
 use ledgerline_domain::{Error, Result};
 
 use crate::exit::Outcome;
+use crate::place::{AnyControl, Reader};
 use crate::settings::Loaded;
 
+#[cfg(feature = "aws")]
+pub(crate) use leased::Generations;
 pub use order::{Order, Processors};
+pub(crate) use shared::promote_shared;
 pub(crate) use supervisor::{Supervisor, folded_by_all};
 
 /// The provider files of all sources.
@@ -63,7 +70,7 @@ pub struct Taken {
 /// Gives the live generation the provider files of the settings, and every other complete one those of the
 /// sources that it does not know. A file with which another generation is folded is not taken: the change
 /// comes when that one is promoted, and after a rollback it does not come back with a restart.
-pub async fn take_settings(control: &Control, sources: &Sources) -> Result<Taken> {
+pub async fn take_settings(control: &AnyControl, sources: &Sources) -> Result<Taken> {
     let today = texts_of(sources);
     let mut all = Vec::new();
     for generation in control.generations().await?.into_iter().filter(|g| g.status != GenerationStatus::Retired) {
@@ -96,15 +103,15 @@ pub async fn take_settings(control: &Control, sources: &Sources) -> Result<Taken
 /// The settings with the provider files that the live generation is folded with, for whoever folds the
 /// archive to compare with it. Unchanged where there is no data yet.
 pub async fn as_live(loaded: &Loaded) -> Outcome<Loaded> {
-    if !is_there(&loaded.settings.data) {
+    if loaded.settings.aws.is_none() && !is_there(&loaded.settings.data) {
         return Ok(loaded.clone());
     }
-    let reader = EmbeddedReader::open(&loaded.settings.data).await?;
+    let reader = Reader::open(loaded).await?;
     as_generation(loaded, &reader.control, reader.live).await
 }
 
 /// The same for any generation.
-pub async fn as_generation(loaded: &Loaded, control: &Control, number: u32) -> Outcome<Loaded> {
+pub async fn as_generation(loaded: &Loaded, control: &AnyControl, number: u32) -> Outcome<Loaded> {
     let mut sources = (*loaded.sources).clone();
     for (source, provider) in sources_of(number, &control.provider_texts(number).await?)?.iter() {
         sources.insert(&SourceName::new(source)?, provider.clone());

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ledgerline_adapters::embedded::Embedded;
 use ledgerline_processor::apply::Progress;
 use serde_json::Value;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::Supervisor;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::place::Data;
 use crate::wiring::Task;
 
 /// Orders that may wait; whoever gives one waits for its end, so there are few.
@@ -45,7 +45,7 @@ impl Default for Processors {
 
 impl Processors {
     /// Starts them on the data of this process; `progress` follows the live generation.
-    pub fn start(&self, data: Arc<Embedded>, progress: Arc<Progress>) -> Task {
+    pub fn start(&self, data: Arc<Data>, progress: Arc<Progress>) -> Task {
         let supervisor = Supervisor::new(data, progress, self.clone());
         Task::spawn("processor", |stop| supervisor.run(stop))
     }

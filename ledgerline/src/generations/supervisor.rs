@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ledgerline_adapters::embedded::{Embedded, EmbeddedStore, GenerationStatus, Positions};
+use ledgerline_adapters::embedded::{GenerationStatus, Positions};
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
 use ledgerline_domain::ports::{Commit, Entities as _, Log as _};
 use ledgerline_domain::{ErrorKind, Result};
@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use super::order::{Order, Processors};
 use super::sources_of;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::place::{AnyStore, Data};
 use crate::wiring::Task;
 
 /// How often generations are looked for.
@@ -39,7 +40,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 
 /// See the module.
 pub(crate) struct Supervisor {
-    data: Arc<Embedded>,
+    data: Arc<Data>,
     /// Of the live generation, whichever that is.
     progress: Arc<Progress>,
     processors: Processors,
@@ -49,7 +50,7 @@ pub(crate) struct Supervisor {
 
 /// A generation's processor.
 struct Running {
-    store: Arc<EmbeddedStore>,
+    store: AnyStore,
     progress: Arc<Progress>,
     task: AbortOnDrop,
 }
@@ -89,7 +90,7 @@ impl Drop for AtWork {
 
 impl Supervisor {
     /// For the data of this process; `progress` follows the live generation.
-    pub fn new(data: Arc<Embedded>, progress: Arc<Progress>, processors: Processors) -> Self {
+    pub fn new(data: Arc<Data>, progress: Arc<Progress>, processors: Processors) -> Self {
         Self { data, progress, processors, running: BTreeMap::new(), failed: BTreeMap::new() }
     }
 
@@ -181,7 +182,7 @@ impl Supervisor {
         }
         let sources = Arc::new(sources_of(number, &self.data.control.provider_texts(number).await?)?);
         let progress = if is_live { self.progress.clone() } else { Arc::new(Progress::quiet()) };
-        let (log, entities, shown) = (self.data.log.clone(), store.clone(), progress.clone());
+        let (log, entities, shown) = (self.data.log.clone(), Arc::new(store.clone()), progress.clone());
         let task =
             Task::spawn("processor", |stop| apply::run(log, entities, sources, ApplySettings::default(), shown, stop));
         Ok(Running { store, progress, task: AbortOnDrop(Some(task)) })
@@ -272,7 +273,7 @@ impl Supervisor {
 }
 
 /// How far a generation is on each shard of the log.
-async fn checkpoints(data: &Embedded, store: &EmbeddedStore) -> Result<Positions> {
+async fn checkpoints(data: &Data, store: &AnyStore) -> Result<Positions> {
     let mut done = Positions::new();
     for shard in data.log.shards() {
         if let Some(checkpoint) = store.checkpoint(&shard).await? {
@@ -284,7 +285,7 @@ async fn checkpoints(data: &Embedded, store: &EmbeddedStore) -> Result<Positions
 
 /// Carries over what is in the records' store and comes neither from the archive nor from the log: which
 /// quarantined items were released, and the progress of readers that do not fold.
-pub(crate) async fn carry_over(from: &EmbeddedStore, to: &EmbeddedStore) -> Result<()> {
+pub(crate) async fn carry_over(from: &AnyStore, to: &AnyStore) -> Result<()> {
     to.mark_all_released(from.released().await?).await?;
     let others = from.checkpoints().await?;
     for (shard, checkpoint) in others.into_iter().filter(|(shard, _)| is_other(shard)) {
@@ -301,7 +302,7 @@ fn is_other(shard: &ShardId) -> bool {
 /// How far every complete generation has durably folded a shard; nothing while one has not begun, or is
 /// being built and has not said from where on it needs the log.
 pub(crate) async fn folded_by_all(
-    data: &Embedded,
+    data: &Data,
     generations: &[ledgerline_adapters::embedded::Generation],
     shard: &ShardId,
 ) -> Result<Option<SequenceNumber>> {

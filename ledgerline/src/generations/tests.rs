@@ -4,6 +4,7 @@ use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions};
 use ledgerline_domain::time::UnixNanos;
 
 use super::*;
+use crate::place::Data;
 
 /// The built-in file `generic`, with a remark that tells copies apart.
 fn sources(remark: &str) -> Sources {
@@ -13,7 +14,7 @@ fn sources(remark: &str) -> Sources {
     sources
 }
 
-async fn remark(control: &Control, number: u32) -> String {
+async fn remark(control: &AnyControl, number: u32) -> String {
     let texts = control.provider_texts(number).await.unwrap();
     let read = sources_of(number, &texts).unwrap();
     assert_eq!(texts_of(&read), texts, "what is read is what was kept");
@@ -23,7 +24,7 @@ async fn remark(control: &Control, number: u32) -> String {
 #[tokio::test]
 async fn an_edit_comes_with_a_restart_unless_a_generation_was_made_for_it() {
     let dir = tempfile::tempdir().unwrap();
-    let data = Embedded::open(dir.path(), EmbeddedOptions::default()).await.unwrap();
+    let data = Data::local(Embedded::open(dir.path(), EmbeddedOptions::default()).await.unwrap());
     let control = &data.control;
     assert_eq!(take_settings(control, &sources("first")).await.unwrap(), Taken::default());
     assert_eq!(remark(control, 1).await, "first");
@@ -48,7 +49,7 @@ async fn an_edit_comes_with_a_restart_unless_a_generation_was_made_for_it() {
 #[tokio::test]
 async fn a_source_that_a_generation_does_not_know_comes_from_the_settings() {
     let dir = tempfile::tempdir().unwrap();
-    let data = Embedded::open(dir.path(), EmbeddedOptions::default()).await.unwrap();
+    let data = Data::local(Embedded::open(dir.path(), EmbeddedOptions::default()).await.unwrap());
     let control = &data.control;
     let number = control.begin_generation(None, 1, ProviderTexts::new(), UnixNanos::from_nanos(0)).await.unwrap();
     control.part_done(number, 1).await.unwrap();

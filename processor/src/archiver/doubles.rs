@@ -236,6 +236,19 @@ impl Archive for TestArchive {
         Ok(())
     }
 
+    async fn exchange(&self, key: &str, known: Option<&Bytes>, new: Bytes) -> Result<bool> {
+        if *lock(&self.no_replace) {
+            return Err(Error::retry("exchange: the archive is away"));
+        }
+        tokio::task::yield_now().await;
+        let mut objects = lock(&self.objects);
+        let same = objects.get(key) == known;
+        if same {
+            objects.insert(key.to_owned(), new);
+        }
+        Ok(same)
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         Ok(self.object(key))
     }
@@ -275,6 +288,7 @@ pub fn quick(records: usize) -> ArchiverSettings {
         backoff: (Duration::from_millis(1), Duration::from_millis(2)),
         shutdown_wait: Duration::from_millis(20),
         head_every: 3,
+        look_every: Duration::from_millis(5),
         ..ArchiverSettings::default()
     }
 }

@@ -13,6 +13,9 @@
 //! | exists, another segment | somebody else's: check that it continues the chain, go on after *its* last record |
 //! | an error to retry | put the same bytes again, later |
 //!
+//! It runs over all shards of one machine ([`run_archiver`]), or as a job of leases ([`ArchiverJob`]), with a table of
+//! leases of its own: several processes then share the shards of a stream, and its manifests.
+//!
 //! Memory: the segments under construction, bounded over all shards, and one read per shard.
 //!
 //! Errors: [`Data`](ledgerline_domain::ErrorKind::Data) when log and archive do not fit together,
@@ -21,22 +24,19 @@
 
 mod book;
 mod chain;
+mod hours;
+mod job;
 mod shard;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Archive, Clock, Log};
-use ledgerline_domain::segment::keys::{check_shard, check_stream};
-use ledgerline_domain::{Error, Result};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
-use book::Book;
-use shard::ShardArchiver;
+pub use job::{ArchiverJob, run_archiver};
 
 /// Name of the stream of a machine that has only one.
 pub const STREAM_DEFAULT: &str = "main";
@@ -48,8 +48,8 @@ pub struct ArchiverSettings {
     pub stream: String,
     /// Most records per segment.
     pub segment_records_max: usize,
-    /// Raw bytes of the segments under construction of all shards together, about; each shard has
-    /// an equal part of it.
+    /// Raw bytes of the segments under construction of all shards at work together, about; each shard
+    /// has an equal part of it.
     pub buffer_bytes_max: usize,
     /// Oldest record that waits for its segment to fill.
     pub flush_after: Duration,
@@ -63,6 +63,8 @@ pub struct ArchiverSettings {
     pub head_every: u64,
     /// How long after its end an hour counts as over: arrival times may step back this much.
     pub hour_grace: Duration,
+    /// Time between two looks for hours that other archivers of the stream have begun.
+    pub look_every: Duration,
 }
 
 impl Default for ArchiverSettings {
@@ -77,6 +79,7 @@ impl Default for ArchiverSettings {
             shutdown_wait: Duration::from_secs(10),
             head_every: 16,
             hour_grace: Duration::from_secs(120),
+            look_every: Duration::from_secs(60),
         }
     }
 }
@@ -137,6 +140,11 @@ impl ArchiverProgress {
         });
     }
 
+    /// What waits on a shard is another's from here on; what is archived of it stays so.
+    fn end(&self, shard: &ShardId) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(shard);
+    }
+
     fn note_segment(&self, records: u64, bytes: u64) {
         for (counter, by, name) in [
             (&self.segments, 1, "ledgerline_archiver_segments_total"),
@@ -147,42 +155,6 @@ impl ArchiverProgress {
             metrics::counter!(name).increment(by);
         }
     }
-}
-
-/// Runs all shards until `shutdown` becomes true; what is under construction is put then. Ends
-/// early only with an error that waiting cannot mend.
-pub async fn run_archiver<L: Log, A: Archive, C: Clock>(
-    log: Arc<L>,
-    archive: Arc<A>,
-    clock: Arc<C>,
-    settings: ArchiverSettings,
-    progress: Arc<ArchiverProgress>,
-    shutdown: watch::Receiver<bool>,
-) -> Result<()> {
-    check_stream(&settings.stream)?;
-    let shards = log.shards();
-    shards.iter().try_for_each(check_shard)?;
-    let book = Arc::new(Book::new(archive.clone(), &settings, &shards));
-    let segment_bytes_max = (settings.buffer_bytes_max / shards.len().max(1)).max(64 * 1024);
-    let mut tasks = JoinSet::new();
-    for shard in shards {
-        let archiver = ShardArchiver {
-            log: log.clone(),
-            archive: archive.clone(),
-            clock: clock.clone(),
-            settings: settings.clone(),
-            segment_bytes_max,
-            progress: progress.clone(),
-            book: book.clone(),
-            shard,
-        };
-        tasks.spawn(archiver.run(shutdown.clone()));
-    }
-    while let Some(ended) = tasks.join_next().await {
-        ended.map_err(|e| Error::internal("run a shard of the archiver").because(e))??;
-    }
-    book.close().await;
-    Ok(())
 }
 
 #[cfg(test)]

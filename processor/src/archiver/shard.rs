@@ -17,7 +17,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::book::Book;
 use super::chain::{self, Tip};
+use super::job::Share;
 use super::{ArchiverProgress, ArchiverSettings};
+use crate::leases::End;
 
 /// Most bytes of one read.
 const READ_BYTES_MAX: usize = 1024 * 1024;
@@ -29,10 +31,10 @@ pub(super) struct ShardArchiver<L, A, C> {
     pub log: Arc<L>,
     pub archive: Arc<A>,
     pub clock: Arc<C>,
-    pub settings: ArchiverSettings,
-    pub segment_bytes_max: usize,
+    pub settings: Arc<ArchiverSettings>,
+    pub share: Share,
     pub progress: Arc<ArchiverProgress>,
-    pub book: Arc<Book<A>>,
+    pub book: Arc<Book<L, A>>,
     pub shard: ShardId,
 }
 
@@ -54,6 +56,8 @@ struct Work {
     read: Option<SequenceNumber>,
     /// Records that the log held behind the last read.
     behind: u64,
+    /// The last read was the shard's last.
+    ended: bool,
     /// When a shutdown stops trying.
     give_up: Option<Instant>,
 }
@@ -64,6 +68,11 @@ impl Work {
         *self = Self { tip, give_up: self.give_up, ..Self::default() };
     }
 
+    /// Whether all of a closed shard is in the archive.
+    fn is_done(&self) -> bool {
+        self.ended && self.building.is_none() && self.carry.is_empty()
+    }
+
     /// Records known and not archived.
     fn waiting(&self) -> u64 {
         self.behind + self.carry.len() as u64 + self.building.as_ref().map_or(0, |b| b.writer.count())
@@ -71,17 +80,23 @@ impl Work {
 }
 
 impl<L: Log, A: Archive, C: Clock> ShardArchiver<L, A, C> {
-    pub(super) async fn run(self, shutdown: watch::Receiver<bool>) -> Result<()> {
-        let shard = self.shard.clone();
-        self.work(shutdown).await.map_err(|error| Error::new(error.kind(), format!("archive {shard}")).because(error))
+    /// Until it is told to stop, or the shard is closed and all of it is in the archive. Then everything that is
+    /// known of the shard is written down, so that the next one can go on.
+    pub(super) async fn run(self, shutdown: watch::Receiver<bool>) -> Result<End> {
+        self.book.expect(&self.shard).await;
+        let end = self.work(shutdown).await;
+        self.book.close(&self.shard).await;
+        self.progress.end(&self.shard);
+        end.map_err(|error| Error::new(error.kind(), format!("archive {}", self.shard)).because(error))
     }
 
-    async fn work(self, mut shutdown: watch::Receiver<bool>) -> Result<()> {
+    async fn work(&self, mut shutdown: watch::Receiver<bool>) -> Result<End> {
         let mut pause = self.settings.backoff.0;
         let mut work = None;
         while !is_stopping(&shutdown) {
             let step = match &mut work {
                 None => self.start().await.map(|started| work = Some(started)),
+                Some(work) if work.is_done() => return Ok(End::ShardEnd),
                 Some(work) => self.step(work, &mut shutdown).await,
             };
             match step {
@@ -96,7 +111,7 @@ impl<L: Log, A: Archive, C: Clock> ShardArchiver<L, A, C> {
         }
         match &mut work {
             Some(work) => self.finish(work, &mut shutdown).await,
-            None => Ok(()),
+            None => Ok(End::Stopped),
         }
     }
 
@@ -105,8 +120,7 @@ impl<L: Log, A: Archive, C: Clock> ShardArchiver<L, A, C> {
         let found = chain::find(self.archive.as_ref(), &self.settings.stream, &self.shard).await?;
         let tip = found.tip();
         if let Some((archived, _)) = &tip {
-            let end = self.log.tip(&self.shard).await?;
-            if end.as_ref().is_none_or(|end| end < archived) {
+            if !self.log.reaches(&self.shard, archived).await? {
                 return Err(Error::data(format!(
                     "go on behind position {archived}: the log ends before it, so this archive belongs to another log; give each log a stream or archive of its own"
                 )));
@@ -119,7 +133,7 @@ impl<L: Log, A: Archive, C: Clock> ShardArchiver<L, A, C> {
 
     /// Reads once, fills the segment under construction, puts it if it is time.
     async fn step(&self, work: &mut Work, shutdown: &mut watch::Receiver<bool>) -> Result<()> {
-        if work.carry.is_empty() {
+        if work.carry.is_empty() && !work.ended {
             tokio::select! {
                 read = self.read(work) => read?,
                 () = stopping(shutdown) => return Ok(()),
@@ -128,7 +142,8 @@ impl<L: Log, A: Archive, C: Clock> ShardArchiver<L, A, C> {
         let cut = self.fill(work).await?;
         self.progress.note_waiting(&self.shard, work.waiting());
         let old = work.building.as_ref().is_some_and(|b| b.began.elapsed() >= self.settings.flush_after);
-        if cut || old {
+        // Of a closed shard nothing comes that could fill it.
+        if cut || old || (work.ended && work.carry.is_empty()) {
             self.put(work, shutdown).await?;
         }
         Ok(())
@@ -139,7 +154,7 @@ impl<L: Log, A: Archive, C: Clock> ShardArchiver<L, A, C> {
         let age_left = work.building.as_ref().map(|b| self.settings.flush_after.saturating_sub(b.began.elapsed()));
         let limit = ReadLimit {
             records_max: READ_RECORDS_MAX.min(self.settings.segment_records_max.max(1)),
-            bytes_max: READ_BYTES_MAX.min(self.segment_bytes_max),
+            bytes_max: READ_BYTES_MAX.min(self.share.bytes_max()),
             wait: age_left.map_or(self.settings.wait, |left| left.min(self.settings.wait)),
         };
         let after = work.read.as_ref().or(work.tip.as_ref().map(|(last, _)| last));
@@ -150,6 +165,7 @@ impl<L: Log, A: Archive, C: Clock> ShardArchiver<L, A, C> {
                     self.book.idle(&self.shard, asked_at).await;
                 }
                 work.behind = batch.behind;
+                work.ended = batch.ended;
                 if let Some(last) = batch.records.last() {
                     work.read = Some(last.sequence.clone());
                 }
@@ -192,7 +208,7 @@ impl<L: Log, A: Archive, C: Clock> ShardArchiver<L, A, C> {
             }
         };
         let carry = std::mem::take(&mut work.carry);
-        let (records_max, bytes_max) = (self.settings.segment_records_max, self.segment_bytes_max);
+        let (records_max, bytes_max) = (self.settings.segment_records_max, self.share.bytes_max());
         let (building, carry, cut) = blocking(move || fill(building, carry, records_max, bytes_max)).await?;
         work.building = Some(building);
         work.carry = carry;
@@ -268,18 +284,18 @@ impl<L: Log, A: Archive, C: Clock> ShardArchiver<L, A, C> {
     }
 
     /// Puts what is left when the process ends.
-    async fn finish(&self, work: &mut Work, shutdown: &mut watch::Receiver<bool>) -> Result<()> {
+    async fn finish(&self, work: &mut Work, shutdown: &mut watch::Receiver<bool>) -> Result<End> {
         while self.fill(work).await? || work.building.is_some() {
             match self.put(work, shutdown).await {
                 Ok(()) => {}
                 Err(error) if is_passing(&error) => {
                     tracing::warn!(shard = %self.shard, %error, "some records stay in the log only; the next start archives them");
-                    return Ok(());
+                    return Ok(End::Stopped);
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(if work.is_done() { End::ShardEnd } else { End::Stopped })
     }
 }
 

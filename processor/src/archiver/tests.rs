@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use ledgerline_domain::ErrorKind;
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
 use ledgerline_domain::ports::{Archive as _, Log as _};
 use ledgerline_domain::segment::{Head, Manifest, keys};
+use ledgerline_domain::{ErrorKind, Result};
 use proptest::prelude::*;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

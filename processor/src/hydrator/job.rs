@@ -1,105 +1,101 @@
-//! One fetch from its first attempt to the log.
+//! The shards of one process: each by its lease, or all of them.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use ledgerline_domain::envelope::Envelope;
-use ledgerline_domain::ports::{Clock, FetchKeys, Get, Log, LogRecord, Web};
-use ledgerline_domain::provider::Fetch;
-use ledgerline_domain::signature::seal_fetched;
-use ledgerline_domain::{Error, ErrorKind, Result};
-use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use ledgerline_domain::ids::{SequenceNumber, ShardId, SourceName};
+use ledgerline_domain::lease::Checkpoint;
+use ledgerline_domain::ports::{Clock, Entities, FetchKeys, Log, Web};
+use ledgerline_domain::{Error, Result};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
+use super::fetch::Fetcher;
 use super::pace::Pace;
-use super::{HydratedSource, HydratorProgress, HydratorSettings};
+use super::reader::Reader;
+use super::{HydratedSource, HydratorProgress, HydratorSettings, Parts};
+use crate::leases::{End, ShardJob};
 
-/// What fetches for one source have in common.
-pub(super) struct Fetcher<L, W, K, C> {
-    pub log: Arc<L>,
-    pub web: Arc<W>,
-    pub keys: Arc<K>,
-    pub clock: Arc<C>,
-    pub room: Semaphore,
-    pub pace: Pace,
-    pub source: HydratedSource,
-    pub settings: HydratorSettings,
-    pub progress: Arc<HydratorProgress>,
+/// Hydrates all sources on a shard while its lease is held. A shard is at its end when it is closed and its
+/// notifications are done for every source. Bounds per source (fetches at once, fetches per second) are those of the
+/// process.
+///
+/// Without sources there is nothing to do, and every shard is at its end at once: such a job is only good beside
+/// others.
+pub struct HydratorJob<L, E, W, K, C> {
+    fetchers: Vec<Arc<Fetcher<L, W, K, C>>>,
+    entities: Arc<E>,
+    marks: Arc<Marks>,
 }
 
-impl<L: Log, W: Web, K: FetchKeys, C: Clock> Fetcher<L, W, K, C> {
-    /// Fetches and appends, or gives up. Errors are those that no waiting and no giving up can mend.
-    pub(super) async fn hydrate(&self, fetch: &Fetch) -> Result<()> {
-        let mut failures = 0_u32;
-        let mut pause = self.settings.backoff.0;
-        loop {
-            let error = match self.fetch(fetch).await {
-                Ok(envelope) => return self.append(fetch, envelope).await,
-                Err(error) => error,
-            };
-            failures += 1;
-            let failures_max = match error.kind() {
-                ErrorKind::Retry | ErrorKind::Conflict => self.settings.attempts_max,
-                ErrorKind::Invalid => self.settings.refusals_max,
-                ErrorKind::Data | ErrorKind::Fenced | ErrorKind::Internal => 1,
-            };
-            if failures >= failures_max {
-                self.give_up(fetch.notification(), &error.to_string());
-                return Ok(());
+impl<L: Log, E: Entities, W: Web, K: FetchKeys, C: Clock> HydratorJob<L, E, W, K, C> {
+    /// Puts the parts together.
+    pub fn new(
+        parts: Parts<L, E, W, K, C>,
+        sources: Vec<HydratedSource>,
+        settings: &HydratorSettings,
+        progress: &Arc<HydratorProgress>,
+    ) -> Self {
+        let fetcher = |source: HydratedSource| {
+            Arc::new(Fetcher {
+                log: parts.log.clone(),
+                web: parts.web.clone(),
+                keys: parts.keys.clone(),
+                clock: parts.clock.clone(),
+                room: tokio::sync::Semaphore::new(settings.concurrency_max),
+                pace: Pace::new(source.per_second),
+                source,
+                settings: settings.clone(),
+                progress: progress.clone(),
+            })
+        };
+        let fetchers = sources.into_iter().map(fetcher).collect();
+        Self { fetchers, entities: parts.entities, marks: Arc::default() }
+    }
+}
+
+impl<L: Log, E: Entities, W: Web, K: FetchKeys, C: Clock> ShardJob for HydratorJob<L, E, W, K, C> {
+    /// Fetches in flight are given up when `stop` becomes true and made again by whoever goes on. Ends with an
+    /// error only where waiting cannot mend it.
+    async fn run(&self, shard: ShardId, stop: watch::Receiver<bool>) -> Result<End> {
+        let mut readers = JoinSet::new();
+        for fetcher in &self.fetchers {
+            let (entities, marks) = (self.entities.clone(), self.marks.clone());
+            let reader = Reader { fetcher: fetcher.clone(), entities, shard: shard.clone(), marks };
+            readers.spawn(reader.run(stop.clone()));
+        }
+        let mut end = End::ShardEnd;
+        while let Some(ended) = readers.join_next().await {
+            if ended.map_err(|e| Error::internal("run a reader of the hydrator").because(e))?? == End::Stopped {
+                end = End::Stopped;
             }
-            self.progress.note_failed(&self.source.name);
-            tracing::debug!(source = %self.source.name, %error, failures, "a fetch is tried again");
-            sleep(pause).await;
-            pause = (pause * 2).min(self.settings.backoff.1);
+        }
+        Ok(end)
+    }
+
+    fn progress(&self, shard: &ShardId) -> Option<Checkpoint> {
+        if self.fetchers.is_empty() {
+            return Some(Checkpoint::shard_end());
+        }
+        let of = self.fetchers.iter().map(|fetcher| self.marks.of(&fetcher.source.name, shard));
+        of.min().flatten().map(Checkpoint::At)
+    }
+}
+
+/// Checkpoints as they are kept in the store.
+#[derive(Debug, Default)]
+pub(super) struct Marks(Mutex<BTreeMap<(SourceName, ShardId), SequenceNumber>>);
+
+impl Marks {
+    pub fn note(&self, source: &SourceName, shard: &ShardId, kept: Option<&SequenceNumber>) {
+        let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = kept {
+            marks.insert((source.clone(), shard.clone()), kept.clone());
         }
     }
 
-    /// Leaves a notification as it is.
-    pub(super) fn give_up(&self, notification: &str, why: &str) {
-        self.progress.note_given_up(&self.source.name);
-        tracing::warn!(
-            source = %self.source.name, notification, "failed to fetch what a notification is about; it stays as it is: {why}"
-        );
-    }
-
-    /// One attempt.
-    async fn fetch(&self, fetch: &Fetch) -> Result<Envelope> {
-        let source = self.source.name.as_str();
-        let closed = |e| Error::internal("wait for room to fetch").because(e);
-        let room = self.room.acquire().await.map_err(closed)?;
-        self.pace.turn().await;
-        let keys = self.keys.api_keys(source);
-        let keys = keys.ok_or_else(|| Error::retry(format!("find the API key of the source {source}")))?;
-        let (header, prefix) = fetch.key_header();
-        let mut headers = vec![(header.to_owned().into(), keys.header_value(prefix))];
-        headers.extend(fetch.headers().map(|(name, value)| (name.to_owned().into(), value.to_owned().into())));
-        let (bytes_max, timeout) = (self.settings.answer_bytes_max, self.settings.timeout);
-        let get = Get { url: fetch.address().to_owned(), headers, bytes_max, timeout };
-        let answer = self.web.get(get).await?;
-        drop(room);
-        seal_fetched(fetch, &self.source.provider, &keys, &answer, self.clock.now())
-    }
-
-    /// Appends, trying until the log takes it.
-    async fn append(&self, fetch: &Fetch, envelope: Envelope) -> Result<()> {
-        let record = LogRecord { key: envelope.event.entity.clone(), data: envelope.encode().into() };
-        let mut pause = self.settings.backoff.0;
-        loop {
-            match self.log.append(vec![record.clone()]).await {
-                Ok(_) => {
-                    self.progress.note_fetched(&self.source.name);
-                    return Ok(());
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::Retry | ErrorKind::Conflict) => {
-                    tracing::warn!(source = %self.source.name, %error, "the hydrator waits for the log");
-                    sleep(pause).await;
-                    pause = (pause * 2).min(self.settings.backoff.1);
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Data) => {
-                    self.give_up(fetch.notification(), &error.to_string());
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            }
-        }
+    fn of(&self, source: &SourceName, shard: &ShardId) -> Option<SequenceNumber> {
+        let marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        marks.get(&(source.clone(), shard.clone())).cloned()
     }
 }

@@ -15,9 +15,12 @@
 //! Past the last attempt the notification stays what it was, is counted and logged, and the rest goes on
 //! (I9). Of several notifications with one address that wait at once, the last is fetched for all.
 //!
+//! It runs over all shards of one machine ([`run`]), or as a job of leases ([`HydratorJob`]).
+//!
 //! Progress is kept as a checkpoint under a name that no shard has, [`progress_key`]. The log must not
 //! forget what lies behind it.
 
+mod fetch;
 mod job;
 mod pace;
 mod reader;
@@ -35,9 +38,9 @@ use ledgerline_domain::{Error, Result};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use job::Fetcher;
-use pace::Pace;
-use reader::Reader;
+pub use job::HydratorJob;
+
+use crate::leases::ShardJob;
 
 /// Limits of the hydrator. Plain data.
 #[derive(Clone, Debug)]
@@ -166,26 +169,15 @@ pub async fn run<L: Log, E: Entities, W: Web, K: FetchKeys, C: Clock>(
     progress: Arc<HydratorProgress>,
     shutdown: watch::Receiver<bool>,
 ) -> Result<()> {
-    let mut readers = JoinSet::new();
-    for source in sources {
-        let fetcher = Arc::new(Fetcher {
-            log: parts.log.clone(),
-            web: parts.web.clone(),
-            keys: parts.keys.clone(),
-            clock: parts.clock.clone(),
-            room: tokio::sync::Semaphore::new(settings.concurrency_max),
-            pace: Pace::new(source.per_second),
-            source,
-            settings: settings.clone(),
-            progress: progress.clone(),
-        });
-        for shard in parts.log.shards() {
-            let reader = Reader { fetcher: fetcher.clone(), entities: parts.entities.clone(), shard };
-            readers.spawn(reader.run(shutdown.clone()));
-        }
+    let shards = parts.log.shards();
+    let job = Arc::new(HydratorJob::new(parts, sources, &settings, &progress));
+    let mut tasks = JoinSet::new();
+    for shard in shards {
+        let (job, shutdown) = (job.clone(), shutdown.clone());
+        tasks.spawn(async move { job.run(shard, shutdown).await });
     }
-    while let Some(ended) = readers.join_next().await {
-        ended.map_err(|e| Error::internal("run a reader of the hydrator").because(e))??;
+    while let Some(ended) = tasks.join_next().await {
+        ended.map_err(|e| Error::internal("run a shard of the hydrator").because(e))??;
     }
     Ok(())
 }

@@ -11,15 +11,18 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::job::Fetcher;
+use super::fetch::Fetcher;
+use super::job::Marks;
 use super::progress_key;
 use super::window::{Job, Window};
+use crate::leases::End;
 
 /// One shard's reader for one source.
 pub(super) struct Reader<L, E, W, K, C> {
     pub fetcher: Arc<Fetcher<L, W, K, C>>,
     pub entities: Arc<E>,
     pub shard: ShardId,
+    pub marks: Arc<Marks>,
 }
 
 /// Where the work stands.
@@ -33,25 +36,32 @@ struct Work {
     fetched: bool,
     /// Whether reading began anew and nothing came of it yet.
     rewound: bool,
+    /// Whether the last read was the shard's last.
+    ended: bool,
 }
 
 impl<L: Log, E: Entities, W: Web, K: FetchKeys, C: Clock> Reader<L, E, W, K, C> {
-    pub(super) async fn run(self, shutdown: watch::Receiver<bool>) -> Result<()> {
+    /// Until it is told to stop, or the shard is closed and everything on it is done.
+    pub(super) async fn run(self, shutdown: watch::Receiver<bool>) -> Result<End> {
         let (source, shard) = (self.fetcher.source.name.clone(), self.shard.clone());
         let failed = |error: Error| Error::new(error.kind(), format!("hydrate {source} on {shard}")).because(error);
         self.work(shutdown).await.map_err(failed)
     }
 
-    async fn work(self, mut shutdown: watch::Receiver<bool>) -> Result<()> {
+    async fn work(self, mut shutdown: watch::Receiver<bool>) -> Result<End> {
         let settings = self.fetcher.settings.clone();
         let key = progress_key(&self.fetcher.source.name, &self.shard);
         let mut pause = settings.backoff.0;
-        let mut work = None;
+        let mut work: Option<Work> = None;
         while !*shutdown.borrow() {
+            if work.as_ref().is_some_and(|work| work.kept.as_ref().is_some_and(SequenceNumber::is_shard_end)) {
+                return Ok(End::ShardEnd);
+            }
             let step = async {
                 match &mut work {
                     None => {
                         let kept = self.entities.checkpoint(&key).await?;
+                        self.marks.note(&self.fetcher.source.name, &self.shard, kept.as_ref());
                         work = Some(Work::behind(kept));
                         Ok(())
                     }
@@ -71,7 +81,7 @@ impl<L: Log, E: Entities, W: Web, K: FetchKeys, C: Clock> Reader<L, E, W, K, C> 
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(End::Stopped)
     }
 
     /// Waits for one thing, a read or a fetch that is done, and takes it in.
@@ -82,7 +92,7 @@ impl<L: Log, E: Entities, W: Web, K: FetchKeys, C: Clock> Reader<L, E, W, K, C> 
             bytes_max: settings.batch_bytes_max,
             wait: settings.wait,
         };
-        let has_room = work.window.waiting() < settings.waiting_max;
+        let has_room = work.window.waiting() < settings.waiting_max && !work.ended;
         tokio::select! {
             Some(done) = work.jobs.join_next() => {
                 let (job, result) = done.map_err(|e| Error::internal("run a fetch").because(e))?;
@@ -92,6 +102,8 @@ impl<L: Log, E: Entities, W: Web, K: FetchKeys, C: Clock> Reader<L, E, W, K, C> 
                     self.start(work, next);
                 }
             }
+            // The end of the shard is to be kept, and nothing else is left.
+            () = std::future::ready(()), if work.ended && work.window.waiting() == 0 => {}
             read = self.fetcher.log.read(&self.shard, work.window.read(), limit), if has_room => {
                 self.take(work, read)?;
             }
@@ -120,6 +132,7 @@ impl<L: Log, E: Entities, W: Web, K: FetchKeys, C: Clock> Reader<L, E, W, K, C> 
         for record in batch.records {
             self.look_at(work, record);
         }
+        work.ended = batch.ended;
         Ok(())
     }
 
@@ -157,16 +170,20 @@ impl<L: Log, E: Entities, W: Web, K: FetchKeys, C: Clock> Reader<L, E, W, K, C> 
             .set(work.window.waiting() as f64);
     }
 
-    /// Keeps the checkpoint: soon after a fetch, now and then when nothing was fetched.
+    /// Keeps the checkpoint: soon after a fetch and at the end, now and then when nothing was fetched.
     async fn keep(&self, work: &mut Work, key: &ShardId) -> Result<()> {
-        let due = work.fetched || work.kept_at.elapsed() >= self.fetcher.settings.checkpoint_every;
-        let Some(checkpoint) = work.window.checkpoint().filter(|to| due && work.kept.as_ref() < Some(*to)) else {
+        let all_done = work.ended && work.window.waiting() == 0;
+        let due = all_done || work.fetched || work.kept_at.elapsed() >= self.fetcher.settings.checkpoint_every;
+        let end = all_done.then(SequenceNumber::shard_end);
+        let checkpoint = end.as_ref().or(work.window.checkpoint());
+        let Some(checkpoint) = checkpoint.filter(|to| due && work.kept.as_ref() < Some(*to)) else {
             return Ok(());
         };
         let checkpoint = checkpoint.clone();
         let commit =
             Commit { shard: key.clone(), checkpoint: checkpoint.clone(), writes: Vec::new(), parked: Vec::new() };
         self.entities.commit(commit).await?;
+        self.marks.note(&self.fetcher.source.name, &self.shard, Some(&checkpoint));
         work.kept = Some(checkpoint);
         work.kept_at = Instant::now();
         work.fetched = false;
@@ -183,6 +200,7 @@ impl Work {
             kept_at: Instant::now(),
             fetched: false,
             rewound: false,
+            ended: false,
         }
     }
 }

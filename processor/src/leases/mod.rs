@@ -18,6 +18,7 @@ mod board;
 mod both;
 mod keeper;
 mod seeker;
+mod several;
 mod table;
 
 use std::future::Future;
@@ -32,6 +33,7 @@ use tokio::sync::watch;
 
 pub use board::{LeaseBoard, LeaseView};
 pub use both::Both;
+pub use several::{JobName, JobSet, Several};
 
 use keeper::Keeper;
 use seeker::Seeker;
@@ -50,7 +52,7 @@ pub enum End {
 pub trait ShardJob: Send + Sync + 'static {
     /// Reads the shard until `stop` becomes true or the shard ends. It knows itself where to begin. It is all
     /// that is done with the shard: at its end the lease is over, and nobody takes it again. Two readers of
-    /// a shard make one job by [`Both`].
+    /// a shard make one job by [`Both`], a set of them that changes by [`Several`].
     fn run(&self, shard: ShardId, stop: watch::Receiver<bool>) -> impl Future<Output = Result<End>> + Send;
 
     /// How far the shard is applied: the lease shows it. Never ahead of what is durable.

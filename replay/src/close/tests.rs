@@ -78,7 +78,7 @@ fn figure<'a>(statement: &'a Statement, name: &str) -> (&'a str, &'a str, &'a st
 
 fn since(archive: &TestArchive, statement: &Statement, from: UnixNanos, until: UnixNanos) -> Summary {
     let rebuilt = wait(rebuild(archive, &input(&sources()), &mut |_| ())).unwrap();
-    let closed = Closed::Through(&statement.positions, &shard_of);
+    let closed = Closed::Through(&statement.positions, &shards_of);
     adjustments::find(&rebuilt, &Period { from, until, closed }, |_| Ok::<_, Error>(())).unwrap()
 }
 
@@ -284,7 +284,7 @@ fn rejections_add_up_over_restarts() {
     let more = |cause: &str, n| Rejected::from([("shop".to_owned(), BTreeMap::from([(cause.to_owned(), n)]))]);
     assert_eq!(wait(rejected(&archive, STREAM, &day())).unwrap(), None);
     for (cause, n) in [("missing", 2), ("mismatch", 1), ("missing", 3)] {
-        wait(add_rejected(&archive, STREAM, &day(), &more(cause, n))).unwrap();
+        wait(add_rejected(&archive, STREAM, &day(), None, &more(cause, n))).unwrap();
     }
     let all = wait(rejected(&archive, STREAM, &day())).unwrap().unwrap();
     assert_eq!(all["shop"], BTreeMap::from([("missing".to_owned(), 5), ("mismatch".to_owned(), 1)]));

@@ -5,7 +5,7 @@ use ledgerline_domain::ErrorKind;
 use ledgerline_domain::ports::Sequenced;
 
 use super::*;
-use crate::doubles::{Made, STREAM, TestArchive, TestEntities, What, key, log, made, shard_of};
+use crate::doubles::{Made, STREAM, TestArchive, TestEntities, What, key, log, made, shards_of};
 
 /// Five payments of two shards, three events each, interleaved and over two hours.
 fn events() -> Vec<Made> {
@@ -88,11 +88,11 @@ async fn two_stores_are_compared_at_the_position_that_both_have_reached() {
     let behind = TestEntities::of(&log(&all[..8]));
     let early = TestEntities::of(&log(&all[..3]));
     for (live, new) in [(&whole, &behind), (&behind, &whole), (&whole, &early), (&early, &whole), (&early, &behind)] {
-        let report = difference(live, new, &shard_of).await.unwrap();
+        let report = difference(live, new, &shards_of).await.unwrap();
         assert_eq!(report.drift, []);
         assert_eq!((report.missing_in_live_total, report.missing_in_archive_total), (0, 0), "{report:?}");
     }
-    assert_eq!(difference(&whole, &behind, &shard_of).await.unwrap().equal, 5);
+    assert_eq!(difference(&whole, &behind, &shards_of).await.unwrap().equal, 5);
 
     // One of them reads a refund otherwise, and lacks a payment that it must have.
     let mut corrected = all;
@@ -103,10 +103,10 @@ async fn two_stores_are_compared_at_the_position_that_both_have_reached() {
     });
     let new = TestEntities::of(&log(&corrected));
     new.records.lock().unwrap().remove(&key(1));
-    let report = difference(&whole, &new, &shard_of).await.unwrap();
+    let report = difference(&whole, &new, &shards_of).await.unwrap();
     assert_eq!((report.equal, report.drift_total, report.missing_in_archive_total), (3, 1, 1));
     assert_eq!(report.drift[0].entity, key(3));
     let refunds: Vec<_> = report.drift[0].money.iter().map(|m| (m.figure, m.live, m.archive)).collect();
     assert_eq!(refunds, [("refunded", 1_000, 1_250)]);
-    assert_eq!(difference(&new, &whole, &shard_of).await.unwrap().missing_in_live, [key(1)]);
+    assert_eq!(difference(&new, &whole, &shards_of).await.unwrap().missing_in_live, [key(1)]);
 }

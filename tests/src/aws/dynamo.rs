@@ -1,6 +1,6 @@
 //! DynamoDB in this process, with the tables that a store needs; or another one, where the environment names it.
 
-use ledgerline_adapters::aws::dynamo::{DynamoSettings, DynamoStore, tables};
+use ledgerline_adapters::aws::dynamo::{DynamoControl, DynamoSettings, DynamoStore, tables};
 use ledgerline_adapters::aws::{Endpoints, RetrySettings};
 
 use super::{Faults, quick_retries, reach, serve};
@@ -36,9 +36,20 @@ impl LocalDynamo {
         self.endpoints.clone()
     }
 
+    /// What the names of its tables begin with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Settings for it.
     pub fn settings(&self, retries: RetrySettings) -> DynamoSettings {
         DynamoSettings { at_once: 16, retries, ..DynamoSettings::new(&self.prefix) }
+    }
+
+    /// The generations.
+    pub async fn control(&self, faults: Option<&Faults>, retries: RetrySettings) -> DynamoControl {
+        let aws = reach(self.endpoints(), faults).await;
+        DynamoControl::open(&aws, &self.settings(retries)).await.expect("the control table")
     }
 
     /// The store of generation 1.

@@ -69,7 +69,7 @@ pub struct Faults {
 }
 
 struct Plan {
-    scripts: BTreeMap<String, VecDeque<Fault>>,
+    scripts: BTreeMap<String, VecDeque<Option<Fault>>>,
     by_chance: Option<(StdRng, u32)>,
     hits: BTreeMap<(String, Fault), usize>,
     calls: BTreeMap<String, usize>,
@@ -91,7 +91,12 @@ impl Faults {
 
     /// The next calls of a kind meet these.
     pub fn next(&self, call: &str, faults: impl IntoIterator<Item = Fault>) {
-        self.lock().scripts.entry(call.to_owned()).or_default().extend(faults);
+        self.lock().scripts.entry(call.to_owned()).or_default().extend(faults.into_iter().map(Some));
+    }
+
+    /// So many calls of a kind come through, before what is asked for next.
+    pub fn pass(&self, call: &str, calls: usize) {
+        self.lock().scripts.entry(call.to_owned()).or_default().extend(std::iter::repeat_n(None, calls));
     }
 
     /// No more.
@@ -129,7 +134,7 @@ impl Faults {
         let mut plan = self.lock();
         *plan.calls.entry(call.to_owned()).or_default() += 1;
         let scripted = plan.scripts.get_mut(call).and_then(VecDeque::pop_front);
-        let fault = scripted.or_else(|| {
+        let fault = scripted.unwrap_or_else(|| {
             let (rng, per_cent) = plan.by_chance.as_mut()?;
             let hit = rng.random_range(0..100) < *per_cent;
             hit.then(|| Fault::QUICK[rng.random_range(0..Fault::QUICK.len())])

@@ -19,11 +19,14 @@ use super::{Faults, reach, serve};
 
 /// Name of the stream.
 const STREAM: &str = "events";
+/// Names the address of a Kinesis to use instead of the one in this process.
+pub const OTHER_KINESIS: &str = "LEDGERLINE_TEST_KINESIS";
 
 /// A Kinesis with a stream of its own.
 pub struct LocalKinesis {
     endpoints: Endpoints,
     aws: AwsConfig,
+    stream: String,
 }
 
 /// Limits for a service on this machine: quick to ask again, and as many reads as there may be.
@@ -45,6 +48,14 @@ impl LocalKinesis {
         Self::start_with(shards, StoreOptions::default()).await
     }
 
+    /// A new stream in the other one, where the environment names it; else as `start`.
+    pub async fn start_or_other(shards: i32) -> Self {
+        match std::env::var(OTHER_KINESIS) {
+            Ok(address) => Self::make_stream(address, format!("{STREAM}-{:016x}", rand::random::<u64>()), shards).await,
+            Err(_) => Self::start(shards).await,
+        }
+    }
+
     /// The same with the limits of the service: 1 000 records and 1 MiB per shard and second.
     pub async fn start_with_limits(shards: i32) -> Self {
         Self::start_with(shards, StoreOptions { enforce_limits: true, ..StoreOptions::default() }).await
@@ -62,12 +73,21 @@ impl LocalKinesis {
             let (app, _store) = ferrokinesis::create_app(options);
             let _ = ferrokinesis::serve_plain_http(listener, app, std::future::pending()).await;
         });
-        let endpoints = Endpoints { kinesis: Some(address.await), ..Endpoints::default() };
+        Self::make_stream(address.await, STREAM.to_owned(), shards).await
+    }
+
+    async fn make_stream(address: String, stream: String, shards: i32) -> Self {
+        let endpoints = Endpoints { kinesis: Some(address), ..Endpoints::default() };
         let aws = reach(endpoints.clone(), None).await;
-        aws.kinesis().create_stream().stream_name(STREAM).shard_count(shards).send().await.expect("a stream");
-        let local = Self { endpoints, aws };
+        aws.kinesis().create_stream().stream_name(&stream).shard_count(shards).send().await.expect("a stream");
+        let local = Self { endpoints, aws, stream };
         local.until_active().await;
         local
+    }
+
+    /// Name of its stream.
+    pub fn stream(&self) -> &str {
+        &self.stream
     }
 
     /// Its address.
@@ -78,6 +98,7 @@ impl LocalKinesis {
     /// The log.
     pub async fn log(&self, settings: KinesisSettings, faults: Option<&Faults>) -> KinesisLog {
         let aws = reach(self.endpoints(), faults).await;
+        let settings = KinesisSettings { stream: self.stream.clone(), ..settings };
         KinesisLog::open(aws.kinesis().config(), settings).await.unwrap_or_else(|e| panic!("failed to {e}"))
     }
 
@@ -86,14 +107,28 @@ impl LocalKinesis {
         self.aws.kinesis()
     }
 
+    /// The open shards, with the hash keys that each takes.
+    pub async fn open_shards(&self) -> Vec<(ShardId, u128, u128)> {
+        let found = self.client().list_shards().stream_name(&self.stream).send().await.expect("shards");
+        let open = found.shards().iter().filter(|shard| {
+            shard.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_none())
+        });
+        let key = |text: &str| text.parse::<u128>().expect("a hash key");
+        let ranges = open.filter_map(|shard| {
+            let range = shard.hash_key_range()?;
+            Some((ShardId::new(shard.shard_id()), key(range.starting_hash_key()), key(range.ending_hash_key())))
+        });
+        ranges.collect()
+    }
+
     /// Splits an open shard in the middle of its hash keys.
     pub async fn split(&self, shard: &ShardId) {
-        let found = self.client().list_shards().stream_name(STREAM).send().await.expect("shards");
+        let found = self.client().list_shards().stream_name(&self.stream).send().await.expect("shards");
         let found = found.shards().iter().find(|s| s.shard_id() == shard.as_str()).expect("the shard").clone();
         let range = found.hash_key_range().expect("a range");
         let key = |text: &str| text.parse::<u128>().expect("a hash key");
         let (first, last) = (key(range.starting_hash_key()), key(range.ending_hash_key()));
-        let call = self.client().split_shard().stream_name(STREAM).shard_to_split(shard.as_str());
+        let call = self.client().split_shard().stream_name(&self.stream).shard_to_split(shard.as_str());
         let call = call.new_starting_hash_key((first + (last - first) / 2 + 1).to_string());
         call.send().await.expect("a split");
         self.until_active().await;
@@ -101,14 +136,15 @@ impl LocalKinesis {
 
     /// Merges two open shards that lie side by side.
     pub async fn merge(&self, first: &ShardId, second: &ShardId) {
-        let call = self.client().merge_shards().stream_name(STREAM).shard_to_merge(first.as_str());
+        let call = self.client().merge_shards().stream_name(&self.stream).shard_to_merge(first.as_str());
         call.adjacent_shard_to_merge(second.as_str()).send().await.expect("a merge");
         self.until_active().await;
     }
 
     async fn until_active(&self) {
         loop {
-            let found = self.client().describe_stream_summary().stream_name(STREAM).send().await.expect("a stream");
+            let found =
+                self.client().describe_stream_summary().stream_name(&self.stream).send().await.expect("a stream");
             let status = found.stream_description_summary().map(|s| s.stream_status().as_str().to_owned());
             if status.as_deref() == Some("ACTIVE") {
                 return;

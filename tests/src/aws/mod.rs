@@ -1,6 +1,7 @@
 //! AWS in this process: stand-ins on loopback ports, reached by the real SDK over real sockets, and faults
 //! between the two.
 
+mod cloud;
 mod dynamo;
 mod faults;
 mod kinesis;
@@ -15,6 +16,7 @@ use ledgerline_adapters::aws::config::https_client;
 use ledgerline_adapters::aws::{AwsConfig, AwsOptions, Endpoints, RetrySettings, Timeouts};
 use tokio::net::TcpListener;
 
+pub use cloud::LocalCloud;
 pub use dynamo::LocalDynamo;
 pub use faults::{Fault, Faults};
 pub use kinesis::{LocalKinesis, quick_log, switched_to_auto};

@@ -84,10 +84,10 @@ impl Objects {
     async fn write(
         &self,
         key: &str,
-        only_new: bool,
+        only: &Only,
         make: impl FnOnce(&mut State) -> S3Result<(Bytes, Option<Metadata>)>,
     ) -> S3Result<String> {
-        if only_new {
+        if *only == Only::New {
             if !self.lock().being_created.insert(key.to_owned()) {
                 self.conflicts.fetch_add(1, Ordering::SeqCst);
                 return Err(s3_error!(ConditionalRequestConflict));
@@ -98,8 +98,11 @@ impl Objects {
         }
         let mut state = self.lock();
         state.being_created.remove(key);
-        if only_new && state.objects.contains_key(key) {
-            return Err(s3_error!(PreconditionFailed));
+        match (only, state.objects.get(key)) {
+            (Only::New, Some(_)) => return Err(s3_error!(PreconditionFailed)),
+            (Only::Over(_), None) => return Err(s3_error!(NoSuchKey)),
+            (Only::Over(tag), Some(found)) if found.etag != *tag => return Err(s3_error!(PreconditionFailed)),
+            _ => {}
         }
         let (bytes, metadata) = make(&mut state)?;
         Ok(state.insert(key, bytes, metadata))
@@ -119,8 +122,20 @@ impl State {
     }
 }
 
-fn only_new(condition: &Option<IfNoneMatch>) -> bool {
-    matches!(condition, Some(ETagCondition::Any))
+/// On which condition an object is written.
+#[derive(PartialEq, Eq)]
+enum Only {
+    Always,
+    New,
+    Over(String),
+}
+
+fn only(none_match: &Option<IfNoneMatch>, if_match: &Option<IfMatch>) -> Only {
+    match (none_match, if_match) {
+        (Some(ETagCondition::Any), _) => Only::New,
+        (_, Some(ETagCondition::ETag(tag))) => Only::Over(tag.value().to_owned()),
+        _ => Only::Always,
+    }
 }
 
 async fn whole(body: Option<StreamingBlob>) -> S3Result<Bytes> {
@@ -139,7 +154,7 @@ impl S3 for Calls {
         self.0.check(&input.bucket)?;
         let bytes = whole(input.body).await?;
         let make = |_: &mut State| Ok((bytes, input.metadata));
-        let etag = self.0.write(&input.key, only_new(&input.if_none_match), make).await?;
+        let etag = self.0.write(&input.key, &only(&input.if_none_match, &input.if_match), make).await?;
         Ok(S3Response::new(PutObjectOutput { e_tag: Some(ETag::Strong(etag)), ..Default::default() }))
     }
 
@@ -241,7 +256,7 @@ impl S3 for Calls {
             let done = state.uploads.remove(&input.upload_id).and_then(|upload| upload.metadata);
             Ok((bytes.into(), done))
         };
-        let etag = self.0.write(&input.key, only_new(&input.if_none_match), make).await?;
+        let etag = self.0.write(&input.key, &only(&input.if_none_match, &input.if_match), make).await?;
         let e_tag = Some(ETag::Strong(etag));
         Ok(S3Response::new(CompleteMultipartUploadOutput { e_tag, ..Default::default() }))
     }

@@ -31,6 +31,43 @@ pub async fn archive_creates_once<A: Archive>(archive: &Arc<A>) {
     assert_eq!(ok(archive.list("").await).len(), 8, "nothing but the objects");
 }
 
+/// Of many writers that knew the same object one is first; together they lose nothing.
+pub async fn archive_exchanges_what_is_known<A: Archive>(archive: &Arc<A>) {
+    let (key, one, two) = ("manifests/a.json", Bytes::from_static(b"one"), Bytes::from_static(b"two"));
+    // An answer that was lost may have been a yes: then what is there tells.
+    let exchanged = async |known: Option<&Bytes>, new: &Bytes| {
+        ok(archive.exchange(key, known, new.clone()).await) || ok(archive.get(key).await).as_ref() == Some(new)
+    };
+    assert!(!exchanged(Some(&one), &two).await, "nothing is there");
+    assert!(exchanged(None, &one).await);
+    assert!(!exchanged(None, &two).await && !exchanged(Some(&two), &two).await);
+    assert!(exchanged(Some(&one), &two).await && exchanged(Some(&two), &Bytes::new()).await);
+    assert!(exchanged(Some(&Bytes::new()), &one).await, "over an object without bytes");
+    let writers: Vec<_> = (0..12_u8)
+        .map(|writer| {
+            let archive = archive.clone();
+            tokio::spawn(async move {
+                loop {
+                    let known = ok(archive.get("manifests/all").await);
+                    let mut all = known.as_ref().map(|all| all.to_vec()).unwrap_or_default();
+                    if all.contains(&writer) {
+                        return;
+                    }
+                    all.push(writer);
+                    let _ = archive.exchange("manifests/all", known.as_ref(), all.into()).await;
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.expect("a writer");
+    }
+    let mut all = ok(archive.get("manifests/all").await).expect("an object").to_vec();
+    all.sort_unstable();
+    assert_eq!(all, (0..12).collect::<Vec<u8>>(), "each once");
+    assert_eq!(kind(archive.exchange("../x", None, one).await), ErrorKind::Invalid);
+}
+
 /// Objects are found by prefix in byte order; derived ones can be replaced.
 pub async fn archive_lists_and_replaces<A: Archive>(archive: &Arc<A>) {
     assert_eq!(ok(archive.list("").await), Vec::<String>::new());

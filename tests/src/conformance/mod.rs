@@ -6,7 +6,9 @@
 #![expect(clippy::panic, clippy::expect_used, reason = "a broken promise ends the test")]
 
 mod archive;
+mod control;
 mod log;
+mod long;
 mod store;
 
 use ledgerline_domain::ids::EntityKey;
@@ -14,7 +16,9 @@ use ledgerline_domain::time::UnixNanos;
 use ledgerline_domain::{Error, ErrorKind};
 
 pub use archive::*;
+pub use control::*;
 pub use log::*;
+pub use long::*;
 pub use store::*;
 
 const AT: UnixNanos = UnixNanos::from_nanos(1_790_000_000_000_000_000);

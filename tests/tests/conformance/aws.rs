@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledgerline_adapters::aws::dynamo::DynamoStore;
+use ledgerline_adapters::aws::dynamo::{DynamoControl, DynamoStore};
 use ledgerline_adapters::aws::s3::S3Archive;
 use ledgerline_tests::aws::{Faults, LocalDynamo, LocalS3, quick_retries};
 use ledgerline_tests::conformance as suite;
@@ -12,6 +12,11 @@ use ledgerline_tests::conformance as suite;
 /// A store of its own on DynamoDB.
 async fn dynamo(faults: &Faults) -> DynamoStore {
     LocalDynamo::start().await.store(Some(faults), quick_retries()).await
+}
+
+/// Generations of its own on DynamoDB.
+async fn dynamo_control(faults: &Faults) -> DynamoControl {
+    LocalDynamo::start().await.control(Some(faults), quick_retries()).await
 }
 
 /// A bucket of its own on S3.
@@ -55,6 +60,7 @@ conforms_on_aws!(
     store_checkpoints_never_move_back,
     store_lists_by_filter,
     store_gives_all_records,
+    store_keeps_long_histories,
     store_quarantines
 );
 conforms_on_aws!(
@@ -67,6 +73,7 @@ conforms_on_aws!(
     store_checkpoints_never_move_back,
     store_lists_by_filter,
     store_gives_all_records,
+    store_keeps_long_histories,
     store_quarantines
 );
 conforms_on_aws!(
@@ -87,11 +94,36 @@ conforms_on_aws!(
     archive_gives_parts,
     archive_keeps_long_objects
 );
-conforms_on_aws!(s3_strict, s3_in_this_process, 0, archive_lists_and_replaces, archive_creates_long_objects_once);
+conforms_on_aws!(
+    s3_strict,
+    s3_in_this_process,
+    0,
+    archive_lists_and_replaces,
+    archive_exchanges_what_is_known,
+    archive_creates_long_objects_once
+);
 conforms_on_aws!(
     s3_strict_with_faults,
     s3_in_this_process,
     25,
     archive_lists_and_replaces,
+    archive_exchanges_what_is_known,
     archive_creates_long_objects_once
+);
+
+conforms_on_aws!(
+    control_on_dynamodb,
+    dynamo_control,
+    0,
+    generations_come_and_go,
+    provider_files_are_kept_verbatim,
+    racing_changes_leave_one_live
+);
+conforms_on_aws!(
+    control_on_dynamodb_with_faults,
+    dynamo_control,
+    25,
+    generations_come_and_go,
+    provider_files_are_kept_verbatim,
+    racing_changes_leave_one_live
 );

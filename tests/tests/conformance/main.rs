@@ -42,6 +42,23 @@ macro_rules! conforms {
     };
 }
 
+/// What memory has no use for.
+macro_rules! conforms_on_one_machine {
+    ($port:ident, $($test:ident),+) => {
+        mod $port {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    let dir = tempfile::tempdir().expect("a directory");
+                    let data = embedded(&dir).await;
+                    suite::$test(&Arc::new(data.$port)).await;
+                }
+            )+
+        }
+    };
+}
+
 conforms!(log, MemoryLog::new(3), log_keeps_order_per_key, log_reads_after_a_position, log_wakes_readers, log_releases);
 conforms!(
     store,
@@ -53,6 +70,7 @@ conforms!(
     store_checkpoints_never_move_back,
     store_lists_by_filter,
     store_gives_all_records,
+    store_keeps_long_histories,
     store_quarantines
 );
 conforms!(
@@ -60,8 +78,16 @@ conforms!(
     MemoryArchive::new(),
     archive_creates_once,
     archive_lists_and_replaces,
+    archive_exchanges_what_is_known,
     archive_lists_hours,
     archive_gives_parts,
     archive_keeps_long_objects,
     archive_creates_long_objects_once
+);
+
+conforms_on_one_machine!(
+    control,
+    generations_come_and_go,
+    provider_files_are_kept_verbatim,
+    racing_changes_leave_one_live
 );

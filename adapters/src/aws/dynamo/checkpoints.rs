@@ -1,8 +1,8 @@
 //! How far the processor is on each shard. Numbers of a shard have one width, so their texts compare as they do.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use ledgerline_domain::Result;
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
+use ledgerline_domain::{Error, Result};
 
 use super::item::{get_text, text};
 use super::{Inner, call};
@@ -16,6 +16,30 @@ pub async fn read(store: &Inner, shard: &ShardId) -> Result<Option<SequenceNumbe
         get.send().await.map_err(|e| call("read a checkpoint", "dynamodb:GetItem", table).failed(&e))
     });
     Ok(item.await?.item().and_then(|item| get_text(item, "sequence")).map(SequenceNumber::new))
+}
+
+/// The checkpoints of all readers that keep theirs here.
+pub async fn all(store: &Inner) -> Result<Vec<(ShardId, SequenceNumber)>> {
+    let (table, mut found, mut next) = (&store.tables.checkpoints, Vec::new(), None);
+    loop {
+        let page = repeat(&store.retries, || async {
+            let scan = store.client.scan().table_name(table).consistent_read(true);
+            let scan = scan.set_exclusive_start_key(next.clone());
+            scan.send().await.map_err(|e| call("read the checkpoints", "dynamodb:Scan", table).failed(&e))
+        });
+        let page = page.await?;
+        for item in page.items() {
+            let (shard, sequence) = (get_text(item, "shard"), get_text(item, "sequence"));
+            let (Some(shard), Some(sequence)) = (shard, sequence) else {
+                return Err(Error::data(format!("read the checkpoints: an item of {table} is damaged")));
+            };
+            found.push((ShardId::new(shard), SequenceNumber::new(sequence)));
+        }
+        next = page.last_evaluated_key;
+        if next.is_none() {
+            return Ok(found);
+        }
+    }
 }
 
 /// Moves a checkpoint forward; one that is there already, or further, stays.

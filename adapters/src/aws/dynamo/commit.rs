@@ -3,7 +3,7 @@
 //! The order is what keeps it safe, wherever it stops:
 //! - Parked items first: a record that has seen an event never reports it again, so the item must be there by
 //!   then. Putting one again under its id changes nothing.
-//! - The records side by side. A conflict lets those under way end; the others are not begun.
+//! - The records side by side, of each its new chunks before its head. A conflict lets those under way end; the others are not begun.
 //! - The checkpoint when every record is written: what it covers is there.
 
 use std::collections::HashSet;
@@ -16,7 +16,7 @@ use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::{Error, ErrorKind, Result};
 
 use super::item::{Row, get_text, number};
-use super::{Inner, call, checkpoints, quarantine};
+use super::{Inner, call, checkpoints, chunks, quarantine};
 use crate::aws::parallel;
 use crate::aws::retry::Attempts;
 
@@ -38,7 +38,8 @@ pub async fn commit(store: &Arc<Inner>, commit: Commit) -> Result<Vec<EntityReco
 }
 
 /// One record, if its revision is still the expected one.
-async fn write(store: &Inner, row: Row) -> Result<()> {
+async fn write(store: &Arc<Inner>, row: Row) -> Result<()> {
+    chunks::put(store, &row.key, &row.chunks, row.expected_revision == 0).await?;
     let table = &store.tables.records;
     let mut attempts = Attempts::new(&store.retries);
     loop {

@@ -6,7 +6,7 @@
 //! | `state` | the readable state, JSON text |
 //! | `status` | its status word |
 //! | `revision` | counts the writes |
-//! | `record` | the whole record in its binary form, version first |
+//! | `record` | the whole record in its binary form, version first; a long one lies in [`chunks`](super::chunks) |
 //! | `part` | its part of the index `listing` |
 //! | `attention` | the same part, only where somebody should look: the index of that name is sparse |
 //! | `token` | which write made it so |
@@ -16,16 +16,26 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use ledgerline_domain::ids::EntityKey;
-use ledgerline_domain::ports::{EntityWrite, Stored};
-use ledgerline_domain::record::EntityRecord;
+use ledgerline_domain::ports::EntityWrite;
+use ledgerline_domain::record::{EntityRecord, packed};
 use ledgerline_domain::{Error, Result};
 
+use super::chunks::{self, Chunk};
 use super::tables::{PARTS, part_name};
 use crate::aws::retry::unique;
 
 /// An item's attributes.
 pub type Item = HashMap<String, AttributeValue>;
 
+/// A binary form up to this long, in bytes, is kept whole in the item: DynamoDB bills a write by the kilobyte, and
+/// chunks cost reads.
+const WHOLE_BYTES_MAX: usize = 8 * 1024;
+/// One that is longer than this before it is compressed will not become that short.
+const PLAIN_BYTES_MAX: usize = 128 * 1024;
+/// A readable state that is longer is not written, in bytes.
+const STATE_BYTES_MAX: usize = 128 * 1024;
+/// Room that most entries need in the binary form.
+const ENTRY_BYTES: usize = 192;
 /// Largest item that DynamoDB takes, names included, in bytes.
 pub const ITEM_BYTES_MAX: usize = 400 * 1024;
 
@@ -77,11 +87,13 @@ pub struct Row {
     pub token: String,
     /// The whole item.
     pub item: Item,
+    /// What the item names and must be there first.
+    pub chunks: Vec<Chunk>,
 }
 
 impl Row {
     /// Encodes a write. [`Invalid`](ledgerline_domain::ErrorKind::Invalid) when its revision is not the next one,
-    /// or when it does not fit an item.
+    /// or when its head does not fit an item: that takes some gigabytes of history.
     pub fn encode(write: &EntityWrite) -> Result<Self> {
         let EntityWrite { record, expected_revision } = write;
         let key = &record.key;
@@ -91,31 +103,54 @@ impl Row {
                 record.revision
             )));
         }
-        let stored = record.encode()?;
         let part = part_name(key.part_of(PARTS));
         let token = unique();
         let mut all = item([
             ("key", text(key.as_str())),
-            ("state", text(stored.state_json)),
+            ("state", text(readable(record))),
             ("status", text(record.status())),
             ("revision", number(record.revision)),
-            ("record", bytes(stored.binary)),
             ("part", text(part.clone())),
             ("token", text(token.clone())),
         ]);
         if record.needs_attention() {
             all.insert("attention".into(), text(part));
         }
+        let plain = record.encode_plain(Vec::with_capacity(ENTRY_BYTES * (record.entries.len() + 4)))?;
+        let mut chunks = Vec::new();
+        match whole(plain)? {
+            Ok(binary) => _ = all.insert("record".into(), bytes(binary)),
+            Err(plain) => {
+                let laid_out = chunks::lay_out(key, plain)?;
+                all.extend(laid_out.head);
+                chunks = laid_out.chunks;
+            }
+        }
         let size = size(&all);
         if size > ITEM_BYTES_MAX {
             return Err(Error::invalid(format!(
-                "write {key}: its history of {} events takes {size} bytes and a DynamoDB item holds {ITEM_BYTES_MAX}; \
-                 histories in several items are not there yet: leave this entity's events to a source on one machine",
+                "write {key}: with {} events its head takes {size} bytes and a DynamoDB item holds {ITEM_BYTES_MAX}; \
+                 leave this entity's events to a source on one machine",
                 record.entries.len()
             )));
         }
-        Ok(Self { key: key.clone(), expected_revision: *expected_revision, token, item: all })
+        Ok(Self { key: key.clone(), expected_revision: *expected_revision, token, item: all, chunks })
     }
+}
+
+/// The binary form for one item, or the plain one back when that is too long to be written at every change.
+fn whole(plain: Vec<u8>) -> Result<Result<Vec<u8>, Vec<u8>>> {
+    if plain.len() > PLAIN_BYTES_MAX {
+        return Ok(Err(plain));
+    }
+    let binary = packed(plain.clone())?;
+    Ok(if binary.len() > WHOLE_BYTES_MAX { Err(plain) } else { Ok(binary) })
+}
+
+/// The readable state, unless it is too long to be written at every change; then how long it is.
+fn readable(record: &EntityRecord) -> String {
+    let state = record.state_json();
+    if state.len() > STATE_BYTES_MAX { format!(r#"{{"too_long_bytes":{}}}"#, state.len()) } else { state }
 }
 
 /// An item's size as DynamoDB counts it, or a little more.
@@ -126,25 +161,4 @@ pub fn size(item: &Item) -> usize {
         _ => 21,
     };
     item.iter().map(|(name, attribute)| name.len() + value(attribute)).sum()
-}
-
-/// What an item holds; [`Data`](ledgerline_domain::ErrorKind::Data) when it is not one of ours.
-pub fn stored(mut item: Item) -> Result<Stored> {
-    let named = get_text(&item, "key").unwrap_or_default().to_owned();
-    let damaged = || Error::data(format!("read the item of {named:?}: it is damaged, or not of this program"));
-    let key = EntityKey::parse(&named).map_err(|_| damaged())?;
-    let revision = get_number(&item, "revision").ok_or_else(damaged)?;
-    let binary = take_bytes(&mut item, "record").ok_or_else(damaged)?;
-    Ok(Stored { key, revision, binary })
-}
-
-/// The record in an item.
-pub fn record(item: Item) -> Result<EntityRecord> {
-    let stored = stored(item)?;
-    let record = EntityRecord::decode(&stored.binary)?;
-    if record.revision == stored.revision && record.key == stored.key {
-        Ok(record)
-    } else {
-        Err(Error::data(format!("read the item of {}: key or revision is not its record's", stored.key)))
-    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Three tables per generation, and one that says which generation is live (see [`tables`]). One item is one
 //! entity: its readable state for people, its binary record for the program, and its revision. One conditional
-//! put per entity and batch compares the revision; nothing else is needed for I5.
+//! put per entity and batch compares the revision; nothing else is needed for I5. A long history lies in items of its
+//! own that never change and that the entity's item names: see ADR 24.
 //!
 //! **A batch is many writes here**, not one transaction (which would cost twice as much and take 100 items at
 //! most). The order makes that safe: newly parked items first, then the records side by side, and the checkpoint
@@ -16,11 +17,16 @@
 //! good.
 
 mod checkpoints;
+mod chunks;
 mod commit;
-mod generations;
+mod control;
+mod cut;
 mod item;
+mod known;
 mod list;
 mod load;
+#[cfg(test)]
+mod long_tests;
 mod merge;
 mod quarantine;
 mod stored;
@@ -36,11 +42,13 @@ use ledgerline_domain::ports::{Commit, Entities, EntityFilter, Quarantine, Quara
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::time::UnixNanos;
 
-pub use self::generations::DynamoGenerations;
+pub use self::control::DynamoControl;
 pub use self::item::ITEM_BYTES_MAX;
+use self::known::Known;
 use self::tables::Tables;
 use super::failure::Call;
 use super::{AwsConfig, RetrySettings};
+use crate::live::GenerationStore;
 
 /// Which tables, and how they are used. Plain data.
 #[derive(Clone, Debug)]
@@ -71,6 +79,7 @@ struct Inner {
     tables: Tables,
     at_once: usize,
     retries: RetrySettings,
+    chunks: Known,
 }
 
 impl DynamoStore {
@@ -78,12 +87,37 @@ impl DynamoStore {
     pub fn new(aws: &AwsConfig, settings: &DynamoSettings, number: u32) -> Result<Self> {
         let tables = Tables::new(&settings.prefix, number)?;
         let DynamoSettings { at_once, retries, .. } = *settings;
-        Ok(Self { inner: Arc::new(Inner { client: aws.dynamodb(), tables, at_once, retries }) })
+        let chunks = Known::default();
+        Ok(Self { inner: Arc::new(Inner { client: aws.dynamodb(), tables, at_once, retries, chunks }) })
     }
 
     /// The names of its tables.
     pub fn tables(&self) -> &Tables {
         &self.inner.tables
+    }
+}
+
+impl GenerationStore for DynamoStore {
+    /// The same as [`checkpoint`](Entities::checkpoint): what DynamoDB has confirmed is kept.
+    async fn durable_checkpoint(&self, shard: &ShardId) -> Result<Option<SequenceNumber>> {
+        checkpoints::read(&self.inner, shard).await
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<(ShardId, SequenceNumber)>> {
+        checkpoints::all(&self.inner).await
+    }
+
+    /// As DynamoDB counted them last, which it does about every six hours; asking costs nothing.
+    async fn entities(&self) -> Result<u64> {
+        stored::count(&self.inner).await
+    }
+
+    async fn released(&self) -> Result<Vec<(String, UnixNanos)>> {
+        quarantine::released(&self.inner).await
+    }
+
+    async fn mark_all_released(&self, items: Vec<(String, UnixNanos)>) -> Result<()> {
+        quarantine::release_all(&self.inner, items).await
     }
 }
 

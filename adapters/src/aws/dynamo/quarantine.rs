@@ -146,6 +146,55 @@ pub async fn release(store: &Inner, id: &str, at: UnixNanos) -> Result<bool> {
     }
 }
 
+/// The items that were released, and when.
+pub async fn released(store: &Arc<Inner>) -> Result<Vec<(String, UnixNanos)>> {
+    let parts = parallel::each(0..PARTS, store.at_once, |part| {
+        let store = store.clone();
+        async move { released_of(&store, &part_name(part)).await }
+    });
+    Ok(parts.await?.into_iter().flatten().collect())
+}
+
+async fn released_of(store: &Inner, part: &str) -> Result<Vec<(String, UnixNanos)>> {
+    let (table, mut found, mut next) = (&store.tables.quarantine, Vec::new(), None);
+    loop {
+        let page = repeat(&store.retries, || async {
+            let query = store.client.query().table_name(table).consistent_read(true);
+            let query = query.set_exclusive_start_key(next.clone());
+            let query = query
+                .key_condition_expression("#part = :part")
+                .filter_expression("attribute_exists(#released_at)")
+                .projection_expression("#id, #released_at")
+                .expression_attribute_names("#part", "part")
+                .expression_attribute_names("#id", "id")
+                .expression_attribute_names("#released_at", "released_at")
+                .expression_attribute_values(":part", text(part));
+            query.send().await.map_err(|e| call("read what was released", "dynamodb:Query", table).failed(&e))
+        });
+        let page = page.await?;
+        for item in page.items() {
+            let (id, at) = (get_text(item, "id"), get_number(item, "released_at"));
+            let (Some(id), Some(at)) = (id, at) else {
+                return Err(Error::data(format!("read what was released: an item of {table} is damaged")));
+            };
+            found.push((id.to_owned(), UnixNanos::from_nanos(at)));
+        }
+        next = page.last_evaluated_key;
+        if next.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+/// Notes of items that they were released, as far as they are here and not released yet.
+pub async fn release_all(store: &Arc<Inner>, items: Vec<(String, UnixNanos)>) -> Result<()> {
+    let released = parallel::each(items, store.at_once, |(id, at)| {
+        let store = store.clone();
+        async move { release(&store, &id, at).await }
+    });
+    released.await.map(drop)
+}
+
 async fn query(
     store: Arc<Inner>,
     part: String,

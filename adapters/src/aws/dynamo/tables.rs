@@ -1,9 +1,9 @@
-//! The tables, by name and key. A deployment makes them (Terraform); [`create`] does it for tests and for trying
-//! things out.
+//! The tables, by name and key. A deployment makes those of generation 1 (Terraform); [`create`] makes those of the
+//! later ones, and all of them for tests and for trying things out.
 //!
 //! | table | keys | what |
 //! | --- | --- | --- |
-//! | `{prefix}-control` | `name` | the item `live`: the number of the live generation |
+//! | `{prefix}-control` | `name` | the item `generations`, and long texts that it names |
 //! | `{prefix}-records-{number}` | `key` | one item per entity; indexes `listing` and `attention` |
 //! | `{prefix}-checkpoints-{number}` | `shard` | how far the processor is |
 //! | `{prefix}-quarantine-{number}` | `part`, `id` | what could not be read |
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-    ScalarAttributeType, TableStatus,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
+    PointInTimeRecoverySpecification, Projection, ProjectionType, ScalarAttributeType, TableStatus,
 };
 use ledgerline_domain::{Error, Result};
 
@@ -44,7 +44,7 @@ pub struct Tables {
     pub checkpoints: String,
     /// What could not be read.
     pub quarantine: String,
-    /// Which generation is live; the same table for all.
+    /// The generations, and which one is live; the same table for all.
     pub control: String,
 }
 
@@ -72,14 +72,41 @@ pub(crate) fn part_name(part: u32) -> String {
     format!("{part:02}")
 }
 
-/// Makes the tables of a generation, and the control table, where they are not there. Billed by use.
+/// Makes the tables of a generation, and the control table, where they are not there. Billed by use, with
+/// point-in-time recovery where the service lets it be switched on.
 pub async fn create(aws: &AwsConfig, settings: &DynamoSettings, number: u32) -> Result<()> {
     let (client, tables) = (aws.dynamodb(), Tables::new(&settings.prefix, number)?);
     let retries = &settings.retries;
     create_one(&client, retries, &tables.control, &["name"], &[]).await?;
     create_one(&client, retries, &tables.records, &["key"], &[(LISTING, "part"), (ATTENTION, "attention")]).await?;
     create_one(&client, retries, &tables.checkpoints, &["shard"], &[]).await?;
-    create_one(&client, retries, &tables.quarantine, &["part", "id"], &[]).await
+    create_one(&client, retries, &tables.quarantine, &["part", "id"], &[]).await?;
+    for table in [&tables.control, &tables.records, &tables.checkpoints, &tables.quarantine] {
+        keep_history(&client, retries, table).await;
+    }
+    Ok(())
+}
+
+/// Lets a table be restored to any second of the last days. What runs without it still runs: a refusal is a warning.
+async fn keep_history(client: &Client, retries: &RetrySettings, table: &str) {
+    let recovery = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build().ok();
+    let asked = repeat(retries, || async {
+        let ask = client.update_continuous_backups().table_name(table);
+        let ask = ask.set_point_in_time_recovery_specification(recovery.clone());
+        match ask.send().await {
+            Ok(_) => Ok(()),
+            // Of a table that was made a moment ago.
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_continuous_backups_unavailable_exception()) => {
+                Err(Failure::refused(Error::retry(format!("keep the history of {table}: it is not ready for that"))))
+            }
+            Err(error) => {
+                Err(call("switch point-in-time recovery on", "dynamodb:UpdateContinuousBackups", table).failed(&error))
+            }
+        }
+    });
+    if let Err(error) = asked.await {
+        tracing::warn!(%table, %error, "a new table has no point-in-time recovery; switch it on, or go without");
+    }
 }
 
 /// Deletes the tables of a generation, as far as they are there. Never the control table.

@@ -26,6 +26,7 @@ mod budget;
 mod check;
 mod counts;
 pub(crate) mod failure;
+mod hash;
 mod lanes;
 pub(crate) mod pause;
 mod place;
@@ -44,7 +45,7 @@ use std::time::Duration;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::{Client, Config};
 use aws_smithy_types::retry::RetryConfig;
-use ledgerline_domain::ids::{SequenceNumber, ShardId};
+use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
 use ledgerline_domain::ports::{Appended, Log, LogRecord, ReadBatch, ReadLimit, ShardInfo};
 use ledgerline_domain::{Error, Result};
 
@@ -100,6 +101,13 @@ impl KinesisLog {
     /// What the stream said of itself at the start.
     pub fn facts(&self) -> &StreamFacts {
         &self.facts
+    }
+
+    /// Says in which shards an entity's events may lie, by the shards as they were last found: every one that takes or
+    /// took the key, and their parents that the stream no longer lists, in the order of their ids.
+    pub fn shards_of(&self) -> impl Fn(&EntityKey) -> Vec<ShardId> + Send + Sync + use<> {
+        let shards = self.shards.all();
+        move |key| hash::shards_of(&shards, key)
     }
 
     /// What was asked of the stream so far.
@@ -173,6 +181,12 @@ impl Log for KinesisLog {
             self.note_newest(shard, found);
         }
         Ok(found)
+    }
+
+    /// A shard that was quiet for longer than the retention has no record left, and nothing tells how far it went.
+    /// The archive of a stream is named by the stream's creation.
+    async fn reaches(&self, _: &ShardId, _: &SequenceNumber) -> Result<bool> {
+        Ok(true)
     }
 
     async fn release(&self, _: &ShardId, _: &SequenceNumber) -> Result<()> {

@@ -23,6 +23,10 @@ impl Shards {
         self.0.read().unwrap_or_else(PoisonError::into_inner).iter().map(|shard| shard.id.clone()).collect()
     }
 
+    pub fn all(&self) -> Vec<ShardInfo> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub fn knows(&self, id: &ShardId) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).iter().any(|shard| shard.id == *id)
     }

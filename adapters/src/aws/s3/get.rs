@@ -35,6 +35,11 @@ const REPLACED_MAX: usize = 8;
 
 /// An object's bytes.
 pub async fn get(archive: &Arc<Inner>, name: &str) -> Result<Option<Bytes>> {
+    Ok(tagged(archive, name).await?.map(|(bytes, _)| bytes))
+}
+
+/// An object's bytes, and the tag that S3 gave this state of it; an object without bytes comes without one.
+pub async fn tagged(archive: &Arc<Inner>, name: &str) -> Result<Option<(Bytes, Option<String>)>> {
     let range = archive.settings.range_bytes;
     for _ in 0..REPLACED_MAX {
         let first = match piece(archive, name, 0, range, None).await? {
@@ -43,7 +48,7 @@ pub async fn get(archive: &Arc<Inner>, name: &str) -> Result<Option<Bytes>> {
             Found::Replaced => continue,
         };
         if first.bytes.len() as u64 == first.of {
-            return Ok(Some(first.bytes));
+            return Ok(Some((first.bytes, first.etag)));
         }
         let starts = (1..first.of.div_ceil(range)).map(|n| n * range);
         let rest = parallel::each(starts, archive.settings.at_once, |start| {
@@ -59,7 +64,7 @@ pub async fn get(archive: &Arc<Inner>, name: &str) -> Result<Option<Bytes>> {
             }
         }
         if whole.len() as u64 == first.of {
-            return Ok(Some(whole.freeze()));
+            return Ok(Some((whole.freeze(), first.etag)));
         }
     }
     Err(Error::retry(format!("read the archive object {name}: it is replaced all the time")))

@@ -163,6 +163,11 @@ impl Archive for S3Archive {
         }
     }
 
+    async fn exchange(&self, key: &str, known: Option<&Bytes>, new: Bytes) -> Result<bool> {
+        let name = self.inner.name(key)?;
+        put::exchange(&self.inner, &name, known, new).await
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         let name = self.inner.name(key)?;
         get::get(&self.inner, &name).await

@@ -16,16 +16,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ledgerline_domain::ports::Clock as _;
 use ledgerline_domain::{Error, Result};
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
-
-pub use generations::{Generation, GenerationStatus, Positions};
-pub use providers::ProviderTexts;
-pub use requests::Request;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::files::{blocking, sync_dir};
 use super::lock::DirectoryLock;
 use super::sqlite::{Schema, open_beside, open_reader, open_writer, sql_error};
 use crate::clock::SystemClock;
+use crate::control::steps;
 
 const CONTROL: Schema = Schema { version: 1, tables: TABLES, synchronous: "FULL" };
 
@@ -76,14 +73,12 @@ impl Control {
     /// that is live.
     pub(crate) fn open(path: &Path, lock: Option<Arc<DirectoryLock>>) -> Result<Self> {
         let failed = |e| sql_error("begin the first generation", e);
-        let connection = open_writer(path, &CONTROL)?;
-        connection
-            .execute(
-                "INSERT INTO generations (number, status, made_at, parts, parts_done) SELECT 1, 'live', ?1, 1, '[1]' \
-                 WHERE NOT EXISTS (SELECT 1 FROM generations)",
-                params![SystemClock.now().nanos()],
-            )
-            .map_err(failed)?;
+        let mut connection = open_writer(path, &CONTROL)?;
+        let change = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        if generations::all(&change)?.is_empty() {
+            generations::replace(&change, &[], &steps::first(SystemClock.now()))?;
+        }
+        change.commit().map_err(failed)?;
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(failed)?;
         sync_dir(path.parent().unwrap_or(Path::new(".")))?;
         Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), reader: Mutex::new(Some(connection)), _lock: lock }) })

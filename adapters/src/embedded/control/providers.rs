@@ -1,15 +1,11 @@
 //! The provider files that a generation is folded with, verbatim, by source. Equal files are kept once.
 
-use std::collections::BTreeMap;
-
 use ledgerline_domain::Result;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::Control;
+use super::{Control, generations};
+use crate::control::{ProviderTexts, steps};
 use crate::embedded::sqlite::sql_error;
-
-/// Texts of provider files by the name of their source.
-pub type ProviderTexts = BTreeMap<String, String>;
 
 impl Control {
     /// The provider files of a generation.
@@ -18,8 +14,13 @@ impl Control {
     }
 
     /// Gives a generation other provider files, for all of its sources.
+    /// [`Invalid`](ledgerline_domain::ErrorKind::Invalid) when there is none of that number.
     pub async fn set_provider_texts(&self, generation: u32, texts: ProviderTexts) -> Result<()> {
-        self.write("keep the provider files of a generation", move |all| set(all, generation, &texts)).await
+        self.write("keep the provider files of a generation", move |change| {
+            steps::one(&generations::all(change)?, generation)?;
+            set(change, generation, &texts)
+        })
+        .await
     }
 }
 

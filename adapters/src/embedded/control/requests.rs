@@ -7,21 +7,13 @@ use ledgerline_domain::{Error, Result};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::Control;
+use crate::control::Request;
 use crate::embedded::sqlite::sql_error;
 
 /// Most requests that may wait.
 const PENDING_MAX: i64 = 10_000;
 /// Outcomes of the newest requests are kept, so many.
 const FINISHED_MAX: i64 = 1000;
-
-/// Something that was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// Its number.
-    pub id: i64,
-    /// What was asked.
-    pub ask: String,
-}
 
 impl Control {
     /// Asks the process that owns the data; gives the request's number. Asked again in the same words

@@ -7,6 +7,7 @@ use ledgerline_domain::ids::{SequenceNumber, ShardId};
 use ledgerline_domain::time::UnixNanos;
 
 use super::*;
+use crate::control::{Positions, ProviderTexts};
 
 const AT: UnixNanos = UnixNanos::from_nanos(1_790_000_000_000_000_000);
 

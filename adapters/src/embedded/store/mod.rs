@@ -28,6 +28,7 @@ use self::schema::STATE;
 use super::files::{blocking, file_error, sync_dir};
 use super::lock::DirectoryLock;
 use super::sqlite::{open_reader, open_writer, sql_error};
+use crate::live::GenerationStore;
 
 /// Reading connections kept open.
 const READERS_MAX: usize = 4;
@@ -292,6 +293,28 @@ impl Quarantine for EmbeddedStore {
             Ok(changed == 1)
         })
         .await
+    }
+}
+
+impl GenerationStore for EmbeddedStore {
+    async fn durable_checkpoint(&self, shard: &ShardId) -> Result<Option<SequenceNumber>> {
+        self.durable_checkpoint(shard).await
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<(ShardId, SequenceNumber)>> {
+        self.checkpoints().await
+    }
+
+    async fn entities(&self) -> Result<u64> {
+        self.entities().await
+    }
+
+    async fn released(&self) -> Result<Vec<(String, UnixNanos)>> {
+        self.released().await
+    }
+
+    async fn mark_all_released(&self, items: Vec<(String, UnixNanos)>) -> Result<()> {
+        self.mark_all_released(items).await
     }
 }
 

@@ -8,7 +8,7 @@ use super::progress;
 use crate::exit::{Exit, Outcome};
 use crate::output::{self, Output};
 use crate::settings::Loaded;
-use crate::wiring;
+use crate::wiring::Reader;
 use crate::words;
 
 /// Most faults that people get; JSON has more.
@@ -16,7 +16,7 @@ const LINES_MAX: usize = 50;
 
 /// Runs the command.
 pub async fn run(loaded: &Loaded, json: bool, out: &mut Output) -> Outcome {
-    let reader = wiring::reader(&loaded.settings.data).await?;
+    let reader = Reader::open(loaded).await?;
     let began = std::time::Instant::now();
     let (bar, mut tell) = progress("segments read");
     let report = check(&*reader.archive, &mut tell).await?;

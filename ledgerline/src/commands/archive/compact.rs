@@ -11,7 +11,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
 use crate::settings::Loaded;
 use crate::times;
-use crate::wiring::{self, STREAM};
+use crate::wiring::Reader;
 use crate::words;
 
 const HOUR_NANOS: i64 = 3_600_000_000_000;
@@ -33,8 +33,8 @@ pub async fn run(loaded: &Loaded, args: &CompactArgs, out: &mut Output) -> Outco
         }
         (None, None) => return Err(Failure::usage("choose what to compact: give --hour or --before")),
     };
-    let reader = wiring::reader(&loaded.settings.data).await?;
-    let found = compact::plan(&*reader.archive, STREAM, wanted).await?;
+    let reader = Reader::open(loaded).await?;
+    let found = compact::plan(&*reader.archive, &reader.stream, wanted).await?;
     let plan = plan(&found);
     if found.runs.is_empty() {
         if consent.json {
@@ -47,7 +47,7 @@ pub async fn run(loaded: &Loaded, args: &CompactArgs, out: &mut Output) -> Outco
     if !consent::ask(&plan, consent, out)? {
         return Ok(Exit::Ok);
     }
-    let recorded = Recorded::begin(&*reader.archive, &plan, consent).await?;
+    let recorded = Recorded::begin(&*reader.archive, &reader.stream, &plan, consent).await?;
     let (bar, mut tell) = progress("segments compacted");
     let written = compact::write(&*reader.archive, &found, &mut tell).await.map_err(Failure::from);
     bar.finish_and_clear();

@@ -9,14 +9,14 @@ use crate::cli::ConsentArgs;
 use crate::consent::{self, Plan, Recorded};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
+use crate::place::Data;
 use crate::settings::Loaded;
-use crate::wiring::{Machine, STREAM};
 use crate::words;
 
 /// Runs the command.
 pub async fn run(loaded: &Loaded, args: &ConsentArgs, out: &mut Output) -> Outcome {
     // Alone with the archive: an archiver writes the same objects.
-    let data = Machine::open_without_secrets(loaded).await?;
+    let data = Data::open(loaded).await?;
     let (bar, mut tell) = progress("segments read");
     let report = check(&*data.archive, &mut tell).await?;
     bar.finish_and_clear();
@@ -31,7 +31,7 @@ pub async fn run(loaded: &Loaded, args: &ConsentArgs, out: &mut Output) -> Outco
             ),
         ));
     }
-    let renewal = manifests::renew(&*data.archive, STREAM).await?;
+    let renewal = manifests::renew(&*data.archive, &data.stream).await?;
     let plan = plan(&renewal);
     if renewal.is_empty() {
         if args.json {
@@ -44,7 +44,7 @@ pub async fn run(loaded: &Loaded, args: &ConsentArgs, out: &mut Output) -> Outco
     if !consent::ask(&plan, args, out)? {
         return Ok(Exit::Ok);
     }
-    let recorded = Recorded::begin(&*data.archive, &plan, args).await?;
+    let recorded = Recorded::begin(&*data.archive, &data.stream, &plan, args).await?;
     let written = renewal.write(&*data.archive).await.map_err(Failure::from);
     let written = recorded.ended(written).await?;
     if args.json {

@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 
-use ledgerline_domain::ids::{EntityKey, ShardId};
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_replay::adjustments::{self, Adjustment, Change, Closed, Period, Summary};
 use ledgerline_replay::close::{self, Day, Stored};
@@ -17,7 +16,7 @@ use crate::exit::{Exit, Outcome};
 use crate::output::{self, Output};
 use crate::settings::Loaded;
 use crate::times;
-use crate::wiring::{self, Replay, STREAM};
+use crate::wiring::Reader;
 use crate::words;
 
 /// Most entities that people get to see; the other formats have all.
@@ -42,19 +41,18 @@ struct SummaryLine<'a> {
 pub async fn run(loaded: &Loaded, args: &AdjustmentsArgs, out: &mut Output) -> Outcome {
     let (from, until) = times::bounds("--period", &args.period)?;
     let closed_at = args.closed_at.as_deref().map(|text| times::until("--closed-at", text)).transpose()?;
-    let reader = wiring::reader(&loaded.settings.data).await?;
+    let reader = Reader::open(loaded).await?;
     let stored = match closed_at {
         Some(_) => None,
-        None => close::newest(&*reader.archive, STREAM, &Day::of(until)).await?,
+        None => close::newest(&*reader.archive, &reader.stream, &Day::of(until)).await?,
     };
     let (bar, mut tell) = progress("segments folded");
-    let replay = Replay { loaded, secrets: None, shards: reader.format.log_shards };
+    let replay = reader.replay(loaded, None);
     let rebuilt = rebuild(&*reader.archive, &replay.input(None), &mut tell).await?;
     bar.finish_and_clear();
     check_whole("find adjustments", &rebuilt)?;
-    let shard_of = |key: &EntityKey| -> Option<ShardId> { Some(replay.shard_of(key)) };
     let closed = match &stored {
-        Some(stored) => Closed::Through(&stored.statement.positions, &shard_of),
+        Some(stored) => Closed::Through(&stored.statement.positions, &*reader.shard_of),
         None => Closed::At(closed_at.unwrap_or(until)),
     };
     let period = Period { from, until, closed };

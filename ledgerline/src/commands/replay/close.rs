@@ -10,7 +10,7 @@ use crate::cli::CloseArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Output};
 use crate::settings::Loaded;
-use crate::wiring::{self, STREAM, SystemClock};
+use crate::wiring::{Reader, SystemClock};
 use crate::words;
 
 /// Most lines about one kind of thing that people get; JSON has more.
@@ -19,10 +19,11 @@ const LINES_MAX: usize = 20;
 /// Runs the command.
 pub async fn run(loaded: &Loaded, args: &CloseArgs, out: &mut Output) -> Outcome {
     let day = Day::parse(&args.day)?;
-    let archive = wiring::reader(&loaded.settings.data).await?.archive;
+    let Reader { archive, stream, .. } = Reader::open(loaded).await?;
+    let stream = &*stream;
     let (bar, mut tell) = progress("segments folded");
     if args.check {
-        let checked = close::check(&archive, STREAM, &day, &mut tell).await?;
+        let checked = close::check(&archive, stream, &day, &mut tell).await?;
         bar.finish_and_clear();
         let checked = checked.ok_or_else(|| {
             Failure::not_found(format!("find a close of {}: make one with `replay close --day {0}`", day.name()))
@@ -34,7 +35,7 @@ pub async fn run(loaded: &Loaded, args: &CloseArgs, out: &mut Output) -> Outcome
         }
         return Ok(if checked.proved { Exit::Ok } else { Exit::Drift });
     }
-    if let Some(before) = close::newest(&*archive, STREAM, &day).await?
+    if let Some(before) = close::newest(&*archive, stream, &day).await?
         && !args.correct
     {
         let by = before.statement.by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default();
@@ -50,19 +51,19 @@ pub async fn run(loaded: &Loaded, args: &CloseArgs, out: &mut Output) -> Outcome
         ));
     }
     let made_at = SystemClock.now();
-    let positions = within::positions(&*archive, STREAM).await?;
-    let archived_until = close::archived_until(&*archive, STREAM, &day, &positions).await?;
+    let positions = within::positions(&*archive, stream).await?;
+    let archived_until = close::archived_until(&*archive, stream, &day, &positions).await?;
     if !args.open && !archived_until.is_some_and(|until| day.is_over_at(until)) {
         return Err(Failure::new(Exit::Busy, not_over(&day, archived_until, made_at)));
     }
     let order = Order {
-        stream: STREAM,
+        stream,
         day: &day,
         by: args.by.clone(),
         made_at,
         sources: &loaded.sources,
         archived_until,
-        rejected: close::rejected(&*archive, STREAM, &day).await?,
+        rejected: close::rejected(&*archive, stream, &day).await?,
     };
     let stored = close::make(&archive, order, &mut tell).await?;
     bar.finish_and_clear();

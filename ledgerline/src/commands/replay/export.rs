@@ -20,14 +20,14 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Output};
 use crate::settings::Loaded;
 use crate::times;
-use crate::wiring::{self, Replay, STREAM};
+use crate::wiring::Reader;
 use crate::words;
 
 /// What an export is: the object of `--manifest`.
 #[derive(Serialize)]
 struct Manifest {
     ledgerline_export: u32,
-    stream: &'static str,
+    stream: String,
     as_of: Option<String>,
     known_at: Option<String>,
     /// Archived up to where, by shard.
@@ -45,15 +45,15 @@ pub async fn run(loaded: &Loaded, args: &ExportArgs, out: &mut Output) -> Outcom
         known_at: args.known_at.as_deref().map(|text| times::until("--known-at", text)).transpose()?,
     };
     check_args(args)?;
-    let reader = wiring::reader(&loaded.settings.data).await?;
+    let reader = Reader::open(loaded).await?;
     let (bar, mut tell) = progress("segments folded");
-    let replay = Replay { loaded, secrets: None, shards: reader.format.log_shards };
+    let replay = reader.replay(loaded, None);
     let rebuilt = rebuild(&*reader.archive, &replay.input(None), &mut tell).await?;
     bar.finish_and_clear();
     check_whole("export", &rebuilt)?;
     let mut manifest = Manifest {
         ledgerline_export: 1,
-        stream: STREAM,
+        stream: reader.stream.to_string(),
         as_of: cut.as_of.map(|at| at.to_string()),
         known_at: cut.known_at.map(|at| at.to_string()),
         positions: positions(&rebuilt),

@@ -1,17 +1,18 @@
 //! `replay generations`: which there are, and which one is live.
 
-use ledgerline_adapters::embedded::{EmbeddedReader, Generation, GenerationStatus};
+use ledgerline_adapters::embedded::{Generation, GenerationStatus};
 use ledgerline_domain::ports::Entities as _;
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, Outcome};
 use crate::output::{self, Output};
 use crate::settings::Loaded;
-use crate::{wiring, words};
+use crate::wiring::Reader;
+use crate::words;
 
 /// Runs the command.
 pub async fn run(loaded: &Loaded, json: bool, out: &mut Output) -> Outcome {
-    let reader = wiring::reader(&loaded.settings.data).await?;
+    let reader = Reader::open(loaded).await?;
     let mut table = output::table(&[">", "status", "begun (UTC)", ">entities", "remarks", "why"]);
     for generation in reader.control.generations().await? {
         let entities = match generation.status {
@@ -48,12 +49,11 @@ fn remarks(generation: &Generation) -> String {
     }
 }
 
-async fn as_json(reader: &EmbeddedReader, generation: &Generation, entities: Option<u64>) -> Outcome<Value> {
+async fn as_json(reader: &Reader, generation: &Generation, entities: Option<u64>) -> Outcome<Value> {
     let mut checkpoints = serde_json::Map::new();
     if entities.is_some() {
         let store = reader.generation(generation.number).await?;
-        for shard in 0..reader.format.log_shards {
-            let shard = ledgerline_domain::ids::ShardId::numbered(shard);
+        for shard in reader.shards() {
             if let Some(checkpoint) = store.checkpoint(&shard).await? {
                 checkpoints.insert(shard.to_string(), checkpoint.as_str().into());
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ledgerline_adapters::embedded::{EmbeddedReader, Generation, GenerationStatus};
+use ledgerline_adapters::embedded::{Generation, GenerationStatus};
 use ledgerline_domain::ids::{EntityKey, SourceName};
 use ledgerline_domain::ports::Clock as _;
 use ledgerline_replay::partition::Partition;
@@ -23,7 +23,7 @@ use crate::generations::fill::{Done, Fill, Filled, positions};
 use crate::generations::{self, texts_of};
 use crate::output::{self, Output};
 use crate::settings::Loaded;
-use crate::wiring::{self, STREAM, SystemClock, replay_limits, shard_of};
+use crate::wiring::{Reader, SystemClock, replay_limits};
 use crate::words;
 
 /// How often programs are told where it is.
@@ -31,7 +31,7 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub async fn run(loaded: &Loaded, args: &RebuildArgs, out: &mut Output) -> Outcome {
-    let reader = wiring::reader(&loaded.settings.data).await?;
+    let reader = Reader::open(loaded).await?;
     let part = match &args.partition {
         Some(text) => text.parse()?,
         None => Partition::new(1, 1)?,
@@ -49,7 +49,7 @@ pub async fn run(loaded: &Loaded, args: &RebuildArgs, out: &mut Output) -> Outco
     if !consent::ask(&plan, &args.consent, out)? {
         return Ok(Exit::Ok);
     }
-    let run = Recorded::begin(&*reader.archive, &plan, &args.consent).await?;
+    let run = Recorded::begin(&*reader.archive, &reader.stream, &plan, &args.consent).await?;
     let done = build(&reader, &with, args, part, begun, report.chain.records(), out).await;
     let (number, filled) = match done {
         Ok(done) => done,
@@ -99,7 +99,7 @@ fn partition_option(part: Partition) -> String {
 }
 
 /// A generation to go on with.
-async fn begun(reader: &EmbeddedReader, number: u32, part: Partition) -> Outcome<Generation> {
+async fn begun(reader: &Reader, number: u32, part: Partition) -> Outcome<Generation> {
     let generations = reader.control.generations().await?;
     let Some(found) = generations.into_iter().find(|generation| generation.number == number) else {
         return Err(Failure::not_found(format!(
@@ -117,7 +117,7 @@ async fn begun(reader: &EmbeddedReader, number: u32, part: Partition) -> Outcome
 }
 
 /// The provider files of the settings, and those of the live generation for sources that these lack.
-async fn new_providers(loaded: &Loaded, reader: &EmbeddedReader) -> Outcome<Loaded> {
+async fn new_providers(loaded: &Loaded, reader: &Reader) -> Outcome<Loaded> {
     let mut with = generations::as_generation(loaded, &reader.control, reader.live).await?;
     let mut sources = (*with.sources).clone();
     for (source, provider) in loaded.sources.iter() {
@@ -128,15 +128,14 @@ async fn new_providers(loaded: &Loaded, reader: &EmbeddedReader) -> Outcome<Load
 }
 
 /// Folds the archive with the new providers and compares with the live generation.
-async fn compare(reader: &EmbeddedReader, with: &Loaded, part: Partition) -> Outcome<Report> {
+async fn compare(reader: &Reader, with: &Loaded, part: Partition) -> Outcome<Report> {
     let (bar, mut tell) = progress("segments folded, for the plan");
     let only = move |key: &EntityKey| part.holds(key);
-    let mut input = Input { limits: replay_limits(&with.settings), ..Input::new(STREAM, &with.sources) };
+    let mut input = Input { limits: replay_limits(&with.settings), ..Input::new(&reader.stream, &with.sources) };
     if part.count() > 1 {
         input.only = Some(&only);
     }
-    let shard_of = shard_of(reader.format.log_shards);
-    let report = verify(&*reader.archive, &*reader.store, &input, &shard_of, &mut tell).await?;
+    let report = verify(&*reader.archive, &reader.store, &input, &*reader.shard_of, &mut tell).await?;
     bar.finish_and_clear();
     if !report.chain.is_clean() {
         let first = report.chain.faults.first().map(|f| format!("{}: {}", f.key, f.words)).unwrap_or_default();
@@ -191,7 +190,7 @@ fn plan(report: &Report, begun: Option<&Generation>, part: Partition, live: u32)
 
 /// Builds, or goes on building.
 async fn build(
-    reader: &EmbeddedReader,
+    reader: &Reader,
     with: &Loaded,
     args: &RebuildArgs,
     part: Partition,
@@ -214,7 +213,7 @@ async fn build(
     }
     out.flush()?;
     // The log keeps everything since the line above; what the archive holds now it need not keep.
-    let generation = control.claim(number, positions(&*reader.archive).await?).await?;
+    let generation = control.claim(number, positions(&*reader.archive, &reader.stream).await?).await?;
     let stopped = Arc::new(AtomicBool::new(false));
     let hears = stopped.clone();
     let listener = tokio::spawn(async move {

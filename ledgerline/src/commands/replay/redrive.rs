@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::Hasher as _;
 use std::time::{Duration, Instant};
 
-use ledgerline_adapters::embedded::EmbeddedReader;
 use ledgerline_replay::redrive::Redriven;
 use ledgerline_replay::runs::{self, Run, RunStatus};
 use ledgerline_replay::select::{Selection, SelectionReport};
@@ -18,10 +17,11 @@ use crate::cli::RedriveArgs;
 use crate::consent::{self, Plan, Recorded};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Output};
+use crate::place::Data;
 use crate::redrives::{self, Task};
 use crate::requests::{self, Request};
 use crate::settings::Loaded;
-use crate::wiring::{self, Machine, STREAM};
+use crate::wiring::Reader;
 use crate::words;
 
 /// How often it is looked how far the run is.
@@ -33,7 +33,7 @@ const ANSWER_WAIT: Duration = Duration::from_secs(15);
 
 /// Runs the command.
 pub async fn run(loaded: &Loaded, args: &RedriveArgs, out: &mut Output) -> Outcome {
-    let reader = wiring::reader(&loaded.settings.data).await?;
+    let reader = Reader::open(loaded).await?;
     let (task, begun) = match &args.resume {
         Some(name) => resumed(&reader, name, args).await?,
         None => (Task { selector: selector(&args.selector)?, rate: args.rate }, None),
@@ -51,10 +51,10 @@ pub async fn run(loaded: &Loaded, args: &RedriveArgs, out: &mut Output) -> Outco
     let name = match begun {
         Some(mut run) => {
             (run.status, run.ended_at) = (RunStatus::Begun, None);
-            runs::update(&*reader.archive, STREAM, &run).await?;
+            runs::update(&*reader.archive, &reader.stream, &run).await?;
             run.id
         }
-        None => Recorded::begin(&*reader.archive, &plan, &args.consent).await?.run().id.clone(),
+        None => Recorded::begin(&*reader.archive, &reader.stream, &plan, &args.consent).await?.run().id.clone(),
     };
     if args.consent.json {
         out.json(&json!({ "run": name }))?;
@@ -67,11 +67,11 @@ pub async fn run(loaded: &Loaded, args: &RedriveArgs, out: &mut Output) -> Outco
 }
 
 /// A run to go on with, and what it does.
-async fn resumed(reader: &EmbeddedReader, name: &str, args: &RedriveArgs) -> Outcome<(Task, Option<Run>)> {
+async fn resumed(reader: &Reader, name: &str, args: &RedriveArgs) -> Outcome<(Task, Option<Run>)> {
     if !selector(&args.selector)?.is_all() {
         return Err(Failure::usage(format!("resume {name}: it keeps its own selection; leave the other options out")));
     }
-    let Some(run) = runs::get(&*reader.archive, STREAM, name).await? else {
+    let Some(run) = runs::get(&*reader.archive, &reader.stream, name).await? else {
         return Err(Failure::not_found(format!("find the run {name}: `ledgerline replay runs` shows all")));
     };
     if run.command != "redrive" || run.status == RunStatus::Done {
@@ -97,10 +97,10 @@ struct Found {
 }
 
 impl Found {
-    async fn of(reader: &EmbeddedReader, selector: &Selector, done: &Redriven) -> Outcome<Self> {
+    async fn of(reader: &Reader, selector: &Selector, done: &Redriven) -> Outcome<Self> {
         let mut found = Self { done_before: done.events, ..Self::default() };
         let (bar, mut tell) = progress("segments looked through, for the plan");
-        let mut selection = Selection::begin(&*reader.archive, STREAM, selector).await?;
+        let mut selection = Selection::begin(&*reader.archive, &reader.stream, selector).await?;
         while let Some((shard, row)) = selection.next().await? {
             tell(selection.progress());
             if done.positions.get(&shard).is_some_and(|done| row.sequence <= *done) {
@@ -168,14 +168,14 @@ impl Found {
 /// Has the run done, by the server or here, and shows how far it is until it ends.
 async fn follow(
     loaded: &Loaded,
-    reader: &EmbeddedReader,
+    reader: &Reader,
     name: &str,
     found: &Found,
     args: &RedriveArgs,
     out: &mut Output,
 ) -> Outcome<Run> {
     let (stop, stopped) = watch::channel(false);
-    let own = match Machine::open_without_secrets(loaded).await {
+    let own = match Data::open(loaded).await {
         Ok(data) => {
             let name = name.to_owned();
             Some(tokio::spawn(async move { redrives::work(&data, &name, stopped).await }))
@@ -202,7 +202,7 @@ async fn follow(
                 }
             }
         }
-        let Some(run) = runs::get(&*reader.archive, STREAM, name).await? else {
+        let Some(run) = runs::get(&*reader.archive, &reader.stream, name).await? else {
             return Err(Failure::new(Exit::Drift, format!("follow the run {name}: its object is gone")));
         };
         if run.progress != last {

@@ -18,8 +18,9 @@ use crate::consent::{self, Plan, Recorded};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::generations::{self, texts_of};
 use crate::output::{self, Output};
+use crate::place::Data;
 use crate::settings::Loaded;
-use crate::wiring::{self, Machine, Replay, STREAM, SystemClock, shard_of};
+use crate::wiring::{Reader, SystemClock};
 use crate::words;
 
 /// Most entities that people get by name; JSON has more.
@@ -29,16 +30,16 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub async fn run(settings: &Loaded, args: &RepairArgs, out: &mut Output) -> Outcome {
-    let reader = wiring::reader(&settings.settings.data).await?;
+    let reader = Reader::open(settings).await?;
     let live = &match args.reinterpret {
         true => as_the_settings(settings).await?,
         false => generations::as_live(settings).await?,
     };
     let selector = selector(&args.selector)?;
-    let meant = Meant::find(&*reader.archive, &selector).await?;
+    let meant = Meant::find(&*reader.archive, &reader.stream, &selector).await?;
     let wanted = |entity: &EntityKey| selector.takes_entity(entity) && meant.holds(entity);
     let (bar, mut tell) = progress("segments folded");
-    let replay = Replay { loaded: live, secrets: None, shards: reader.format.log_shards };
+    let replay = reader.replay(live, None);
     let input = Input { only: Some(&wanted), ..replay.input(None) };
     let rebuilt = rebuild(&*reader.archive, &input, &mut tell).await?;
     bar.finish_and_clear();
@@ -46,10 +47,10 @@ pub async fn run(settings: &Loaded, args: &RepairArgs, out: &mut Output) -> Outc
     let store = reader.to_repair().await?;
     let repair = Repair {
         archive: &*reader.archive,
-        stream: STREAM,
+        stream: &reader.stream,
         entities: &store,
         sources: &live.sources,
-        shard_of: &shard_of(reader.format.log_shards),
+        shards_of: &*reader.shard_of,
         wanted: &wanted,
         reinterpret: args.reinterpret,
         now: SystemClock.now(),
@@ -62,7 +63,7 @@ pub async fn run(settings: &Loaded, args: &RepairArgs, out: &mut Output) -> Outc
     if found.differing == 0 {
         return nothing(args, out);
     }
-    let run = Recorded::begin(&*reader.archive, &plan, &args.consent).await?;
+    let run = Recorded::begin(&*reader.archive, &reader.stream, &plan, &args.consent).await?;
     let done = write(&repair, &rebuilt, found.differing, args, out).await;
     let report = run.ended(done).await?;
     if args.consent.json {
@@ -82,7 +83,7 @@ pub async fn run(settings: &Loaded, args: &RepairArgs, out: &mut Output) -> Outc
 async fn as_the_settings(settings: &Loaded) -> Outcome<Loaded> {
     let mut live = generations::as_live(settings).await?;
     if texts_of(&live.sources) != texts_of(&settings.sources)
-        && let Ok(data) = Machine::open_without_secrets(settings).await
+        && let Ok(data) = Data::open(settings).await
     {
         generations::take_settings(&data.control, &settings.sources).await?;
         live = generations::as_live(settings).await?;
@@ -149,13 +150,17 @@ enum Meant {
 }
 
 impl Meant {
-    async fn find<A: ledgerline_domain::ports::Archive>(archive: &A, selector: &Selector) -> Outcome<Self> {
+    async fn find<A: ledgerline_domain::ports::Archive>(
+        archive: &A,
+        stream: &str,
+        selector: &Selector,
+    ) -> Outcome<Self> {
         if selector.from.is_none() && selector.to.is_none() && selector.types.is_empty() {
             return Ok(Self::All);
         }
         let mut hashes = HashSet::new();
         let (bar, mut tell) = progress("segments looked through");
-        let mut selection = Selection::begin(archive, STREAM, selector).await?;
+        let mut selection = Selection::begin(archive, stream, selector).await?;
         while let Some((_, row)) = selection.next().await? {
             hashes.insert(hash(&row.value.event.entity));
             tell(selection.progress());

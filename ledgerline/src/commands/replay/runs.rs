@@ -5,12 +5,12 @@ use ledgerline_replay::runs::{self, RunStatus};
 use crate::exit::{Exit, Outcome};
 use crate::output::{self, Output};
 use crate::settings::Loaded;
-use crate::wiring::{self, STREAM};
+use crate::wiring::Reader;
 
 /// Runs the command.
 pub async fn run(loaded: &Loaded, limit: u32, json: bool, out: &mut Output) -> Outcome {
-    let reader = wiring::reader(&loaded.settings.data).await?;
-    let found = runs::newest(&*reader.archive, STREAM, usize::try_from(limit).unwrap_or(usize::MAX)).await?;
+    let reader = Reader::open(loaded).await?;
+    let found = runs::newest(&*reader.archive, &reader.stream, usize::try_from(limit).unwrap_or(usize::MAX)).await?;
     let mut exit = Exit::Ok;
     let mut table = output::table(&["run", "by", "what became of it", "why"]);
     for run in found {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ledgerline_adapters::embedded::{EmbeddedReader, Generation, GenerationStatus};
+use ledgerline_adapters::embedded::{Generation, GenerationStatus};
 use ledgerline_replay::generation::difference as differ;
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use crate::generations::difference;
 use crate::output::{self, Output};
 use crate::requests::{self, Request};
 use crate::settings::Loaded;
-use crate::wiring::{self, shard_of};
+use crate::wiring::Reader;
 use crate::words;
 
 /// How much longer an answer is waited for than the server may take.
@@ -21,7 +21,7 @@ const ANSWER_GRACE: Duration = Duration::from_secs(15);
 
 /// `replay promote`.
 pub async fn promote(loaded: &Loaded, args: &SwitchArgs, out: &mut Output) -> Outcome {
-    let reader = wiring::reader(&loaded.settings.data).await?;
+    let reader = Reader::open(loaded).await?;
     let generations = reader.control.generations().await?;
     let number = match args.generation {
         Some(number) => number,
@@ -32,7 +32,7 @@ pub async fn promote(loaded: &Loaded, args: &SwitchArgs, out: &mut Output) -> Ou
 
 /// `replay rollback`.
 pub async fn rollback(loaded: &Loaded, args: &SwitchArgs, out: &mut Output) -> Outcome {
-    let reader = wiring::reader(&loaded.settings.data).await?;
+    let reader = Reader::open(loaded).await?;
     let generations = reader.control.generations().await?;
     let before = generations.iter().find(|generation| generation.status == GenerationStatus::Previous);
     let number = match (args.generation, before) {
@@ -47,7 +47,7 @@ pub async fn rollback(loaded: &Loaded, args: &SwitchArgs, out: &mut Output) -> O
 
 /// `replay retire`.
 pub async fn retire(loaded: &Loaded, args: &SwitchArgs, out: &mut Output) -> Outcome {
-    let reader = wiring::reader(&loaded.settings.data).await?;
+    let reader = Reader::open(loaded).await?;
     let generations = reader.control.generations().await?;
     let number = match args.generation {
         Some(number) => number,
@@ -110,7 +110,7 @@ fn find(generations: &[Generation], number: u32) -> Outcome<&Generation> {
 
 async fn make_live(
     loaded: &Loaded,
-    reader: &EmbeddedReader,
+    reader: &Reader,
     generations: &[Generation],
     number: u32,
     command: &'static str,
@@ -127,7 +127,7 @@ async fn make_live(
     }
     let bar = output::bar("comparing the generations", None);
     let new = reader.generation(number).await?;
-    let report = differ(&*reader.store, &new, &shard_of(reader.format.log_shards)).await?;
+    let report = differ(&reader.store, &new, &*reader.shard_of).await?;
     bar.finish_and_clear();
     let title = format!("make generation {number} the live one in place of generation {}", reader.live);
     let mut plan = Plan { command, title, ..Plan::default() };
@@ -151,7 +151,7 @@ async fn make_live(
 /// Asks for consent, writes the run down, has it done. `None` without consent.
 async fn go(
     loaded: &Loaded,
-    reader: &EmbeddedReader,
+    reader: &Reader,
     plan: &Plan,
     request: &Request,
     args: &SwitchArgs,
@@ -160,7 +160,7 @@ async fn go(
     if !consent::ask(plan, &args.consent, out)? {
         return Ok(None);
     }
-    let run = Recorded::begin(&*reader.archive, plan, &args.consent).await?;
+    let run = Recorded::begin(&*reader.archive, &reader.stream, plan, &args.consent).await?;
     let wait = Duration::from_secs(args.wait) + ANSWER_GRACE;
     let done = requests::ask(loaded, &reader.control, request, wait).await;
     let result = run.ended(done).await?;

@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Output};
 use crate::secrets::SourceSecrets;
 use crate::settings::Loaded;
-use crate::wiring::{self, Replay};
+use crate::wiring::Reader;
 use crate::words;
 
 /// Most lines about one kind of finding that people get; JSON has more.
@@ -23,13 +23,13 @@ const LINES_MAX: usize = 20;
 
 /// Runs the command.
 pub async fn run(loaded: &Loaded, args: &VerifyArgs, out: &mut Output) -> Outcome {
-    let reader = wiring::reader(&loaded.settings.data).await?;
+    let reader = Reader::open(loaded).await?;
     let began = std::time::Instant::now();
     let secrets = if args.signatures { Some(SourceSecrets::read(loaded)?) } else { None };
     let meant = Meant::read(args)?;
     let only = |entity: &EntityKey| meant.holds(entity);
     let (bar, mut tell) = progress("segments folded");
-    let replay = Replay { loaded, secrets: secrets.as_ref(), shards: reader.format.log_shards };
+    let replay = reader.replay(loaded, secrets.as_ref());
     let some = (!meant.is_all()).then_some(&only as Only<'_>);
     let report = replay.verify_only(&reader.archive, &reader.store, some, &mut tell).await?;
     bar.finish_and_clear();

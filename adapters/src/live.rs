@@ -12,35 +12,56 @@ use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_domain::{Error, ErrorKind, Result};
 
-use super::store::EmbeddedStore;
+/// The records of one generation, with what a program needs of them beyond the ports.
+pub trait GenerationStore: Entities + Quarantine {
+    /// The processor's progress on a shard that would survive a power loss: what the log may
+    /// forget, as far as the state is concerned.
+    fn durable_checkpoint(&self, shard: &ShardId) -> impl Future<Output = Result<Option<SequenceNumber>>> + Send;
+
+    /// All checkpoints: of the shards, and of other readers that keep theirs here.
+    fn checkpoints(&self) -> impl Future<Output = Result<Vec<(ShardId, SequenceNumber)>>> + Send;
+
+    /// How many entities there are, or were a few hours ago.
+    fn entities(&self) -> impl Future<Output = Result<u64>> + Send;
+
+    /// The quarantined items that were released, and when.
+    fn released(&self) -> impl Future<Output = Result<Vec<(String, UnixNanos)>>> + Send;
+
+    /// Notes of items that they were released, as far as they are here and not released yet.
+    fn mark_all_released(&self, items: Vec<(String, UnixNanos)>) -> impl Future<Output = Result<()>> + Send;
+}
 
 /// See the module.
 #[derive(Debug)]
-pub struct LiveStore {
-    live: RwLock<(u32, Arc<EmbeddedStore>)>,
+pub struct LiveStore<S> {
+    live: RwLock<(u32, Arc<S>)>,
 }
 
-impl LiveStore {
-    pub(crate) fn new(number: u32, store: Arc<EmbeddedStore>) -> Self {
+impl<S> LiveStore<S> {
+    /// The records of generation `number`, which is live.
+    pub fn new(number: u32, store: Arc<S>) -> Self {
         Self { live: RwLock::new((number, store)) }
     }
 
     /// The number of the live generation and its records; they stay those when another one is promoted.
-    pub fn pinned(&self) -> (u32, Arc<EmbeddedStore>) {
+    pub fn pinned(&self) -> (u32, Arc<S>) {
         self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn follow(&self, number: u32, store: Arc<EmbeddedStore>) {
+    /// From now on this one is read. The caller has seen the live mark there.
+    pub fn follow(&self, number: u32, store: Arc<S>) {
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = (number, store);
     }
+}
 
+impl<S: GenerationStore> LiveStore<S> {
     /// The processor's progress on a shard that would survive a power loss.
     pub async fn durable_checkpoint(&self, shard: &ShardId) -> Result<Option<SequenceNumber>> {
         self.pinned().1.durable_checkpoint(shard).await
     }
 }
 
-impl Entities for LiveStore {
+impl<S: Entities> Entities for LiveStore<S> {
     async fn load(&self, keys: &[EntityKey]) -> Result<Vec<Option<EntityRecord>>> {
         self.pinned().1.load(keys).await
     }
@@ -74,7 +95,7 @@ impl Entities for LiveStore {
     }
 }
 
-impl Quarantine for LiveStore {
+impl<S: Quarantine> Quarantine for LiveStore<S> {
     async fn quarantined(&self, include_released: bool, after: Option<&str>, limit: usize) -> Result<Vec<Quarantined>> {
         self.pinned().1.quarantined(include_released, after, limit).await
     }

@@ -1,0 +1,19 @@
+output "name" {
+  description = "Name of the stream."
+  value       = aws_kinesis_stream.this.name
+}
+
+output "arn" {
+  description = "ARN of the stream."
+  value       = aws_kinesis_stream.this.arn
+}
+
+output "shards" {
+  description = "Number of shards; as many processors can work at a time."
+  value       = aws_kinesis_stream.this.shard_count
+}
+
+output "retention_hours" {
+  description = "Hours that the stream keeps a record."
+  value       = aws_kinesis_stream.this.retention_period
+}
