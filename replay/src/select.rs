@@ -132,7 +132,7 @@ impl<'a, A: Archive> Selection<'a, A> {
         selection.report.segments = listed.len() as u64;
         let there: BTreeSet<String> = listed.iter().map(SegmentKey::text).collect();
         for (key, segment) in &selection.known {
-            if !there.contains(key) && selection.may_hold(&segment.contents) {
+            if !there.contains(key) && may_hold(selection.selector, &segment.contents) {
                 let words = format!("the manifest of {} names it, but it is not there", segment.hour);
                 selection.faults.note(FaultKind::Missing, key, words);
             }
@@ -271,7 +271,7 @@ impl<'a, A: Archive> Selection<'a, A> {
             self.faults.note(FaultKind::Misplaced, text, words);
             return Ok(None);
         }
-        if !self.may_hold(&segment.info().contents) {
+        if !may_hold(self.selector, &segment.info().contents) {
             self.report.segments_looked_into += 1;
             return Ok(None);
         }
