@@ -2,8 +2,8 @@
 #
 #   docker build --tag ledgerline .
 #
-# Without an engine: `cargo build --release --locked --features aws -p ledgerline` makes the same program, which needs glibc 2.36 or
-# newer, libgcc and the machine's root certificates (docs/deploy.md, step 4).
+# Without an engine: `cargo build --release --locked --features aws -p ledgerline` makes the same program. It needs the
+# C library of the machine that built it or a newer one, libgcc and root certificates (docs/deploy.md, step 4).
 
 # Debian 12, as the image below: the C library is the same.
 FROM rust:1.95-slim-bookworm AS build

@@ -20,7 +20,7 @@ use crate::time::UnixNanos;
 use crate::view::{CommonView, DocumentView, PaymentView};
 
 pub(crate) use binary::Growing;
-pub use binary::{entries_at, key_of, packed, same_but_for_revision};
+pub use binary::{entries_at, expanded, key_of, packed, same_but_for_revision, squeezed};
 
 /// Version of the stored binary form.
 pub const RECORD_VERSION: u8 = 1;

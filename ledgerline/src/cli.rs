@@ -87,6 +87,12 @@ pub enum Command {
     VerifySignature(VerifySignatureArgs),
     /// Put load on a running server and measure it
     Load(LoadArgs),
+    /// Put a load on AWS, count every call, and say what a million events and a month cost
+    #[cfg(feature = "aws")]
+    Cost(crate::commands::cost::CostArgs),
+    /// Look at a deployment on AWS, and say what to mend
+    #[cfg(feature = "aws")]
+    Doctor(crate::commands::doctor::DoctorArgs),
 }
 
 /// `demo`.

@@ -14,6 +14,7 @@ pub mod commands;
 pub mod consent;
 mod daybook;
 pub mod demo;
+pub mod emf;
 pub mod examine;
 pub mod exit;
 pub mod explain;

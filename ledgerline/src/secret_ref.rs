@@ -107,6 +107,14 @@ impl fmt::Debug for SecretRef {
 }
 
 impl SecretRef {
+    /// Its name in AWS Secrets Manager, if it lies there.
+    pub fn secrets_manager_name(&self) -> Option<&str> {
+        match &self.place {
+            Place::SecretsManager { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
     /// Completes a relative path.
     pub fn resolve_in(&mut self, folder: &Path) {
         if let Place::File(path) = &mut self.place {

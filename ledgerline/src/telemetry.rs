@@ -1,15 +1,21 @@
 //! Logs to standard error, metrics as Prometheus text. Both are set up once per process.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
+use crate::emf::Emf;
 use crate::exit::{Failure, Outcome};
 
 /// The environment variable that says what to log.
 pub const LOG_VARIABLE: &str = "LEDGERLINE_LOG";
+
+/// The environment variable that asks for lines in CloudWatch's embedded metric format: `1`, or the name of this process
+/// as the dimension `service`.
+pub const EMF_VARIABLE: &str = "LEDGERLINE_EMF";
 
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -40,16 +46,47 @@ pub fn count() {
 }
 
 /// How often durations are summed up; between two times each is kept by itself.
-const UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
+const UPKEEP: Duration = Duration::from_secs(5);
+/// How often CloudWatch is told of the metrics; it keeps them by the minute.
+const EMF_EVERY: Duration = Duration::from_secs(60);
 
-/// Sums up for ever what was counted, so that memory stays flat where nobody asks for the metrics.
+/// Sums up for ever what was counted, so that memory stays flat where nobody asks for the metrics. Where
+/// [`EMF_VARIABLE`] asks for it, tells CloudWatch of them on standard output.
 pub async fn upkeep() {
+    let mut emf = emf_service().map(Emf::new);
+    let mut told = Instant::now();
     loop {
         tokio::time::sleep(UPKEEP).await;
         if let Some(handle) = METRICS.get() {
             handle.run_upkeep();
         }
+        if let Some(emf) = &mut emf
+            && told.elapsed() >= EMF_EVERY
+        {
+            told = Instant::now();
+            tell(emf);
+        }
     }
+}
+
+/// The name of this process for CloudWatch, if it is to be told of the metrics.
+fn emf_service() -> Option<String> {
+    match std::env::var(EMF_VARIABLE).ok()?.as_str() {
+        "" | "0" => None,
+        "1" => Some("ledgerline".to_owned()),
+        service => Some(service.to_owned()),
+    }
+}
+
+fn tell(emf: &mut Emf) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let lines = emf.lines(&metrics_text(), u64::try_from(now.as_millis()).unwrap_or_default());
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        // Nobody can be told when that fails; the next lines come in a minute.
+        let _ = writeln!(out, "{line}");
+    }
+    let _ = out.flush();
 }
 
 /// Everything counted so far, as Prometheus text.

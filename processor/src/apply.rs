@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
 use ledgerline_domain::lease::Checkpoint;
-use ledgerline_domain::ports::{Commit, Entities, Log, ReadLimit, Sequenced};
+use ledgerline_domain::ports::{Commit, Entities, Log, ReadBatch, ReadLimit, Sequenced};
 use ledgerline_domain::provider::Sources;
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::{Error, ErrorKind, Result};
@@ -32,6 +32,9 @@ pub struct ApplySettings {
     pub batch_bytes_max: usize,
     /// Longest wait for new records before asking again.
     pub wait: Duration,
+    /// How long a batch that is not full gathers before it is folded: several events of an entity then make one
+    /// write. Zero where a write costs nothing but time.
+    pub gather: Duration,
     /// Records kept in memory per shard (twice this at most).
     pub cache_records: usize,
     /// First and longest pause after a `Retry` error.
@@ -46,6 +49,7 @@ impl Default for ApplySettings {
             batch_records_max: 2048,
             batch_bytes_max: 2 * 1024 * 1024,
             wait: Duration::from_millis(500),
+            gather: Duration::ZERO,
             cache_records: 1024,
             backoff: (Duration::from_millis(20), Duration::from_secs(5)),
             conflicts_max: 16,
@@ -302,11 +306,13 @@ impl<L: Log, E: Entities> Worker<L, E> {
                     wait: self.settings.wait,
                 };
                 // A read that finds something belongs to the turn; one that may wait does not.
-                let turn = if behind > 0 { Some(next_turn(&turns).await?) } else { None };
-                let read = tokio::select! {
+                let at_once = behind > 0 && self.settings.gather.is_zero();
+                let turn = if at_once { Some(next_turn(&turns).await?) } else { None };
+                let mut read = tokio::select! {
                     read = self.log.read(&self.shard, after.as_ref(), limit) => read?,
                     _ = shutdown.changed() => return Ok(None),
                 };
+                self.gather(&mut read, &mut shutdown).await;
                 behind = read.behind;
                 let counts = if read.records.is_empty() {
                     Counts::default()
@@ -347,6 +353,35 @@ impl<L: Log, E: Entities> Worker<L, E> {
             }
         }
         Ok(End::Stopped)
+    }
+
+    /// Reads on until the batch is full or was gathered for long enough. What fails here fails again, and is
+    /// heard of, in the next read; what is there is folded either way.
+    async fn gather(&self, batch: &mut ReadBatch, shutdown: &mut watch::Receiver<bool>) {
+        let until = Instant::now() + self.settings.gather;
+        let mut bytes: usize = batch.records.iter().map(|record| record.value.len()).sum();
+        while !batch.ended && !*shutdown.borrow() {
+            let wait = until.saturating_duration_since(Instant::now());
+            let Some(after) = batch.records.last().map(|last| last.sequence.clone()) else { return };
+            let limit = ReadLimit {
+                records_max: self.settings.batch_records_max.saturating_sub(batch.records.len()),
+                bytes_max: self.settings.batch_bytes_max.saturating_sub(bytes),
+                wait,
+            };
+            if wait.is_zero() || limit.records_max == 0 || limit.bytes_max == 0 {
+                return;
+            }
+            let more = tokio::select! {
+                more = self.log.read(&self.shard, Some(&after), limit) => more,
+                _ = shutdown.changed() => return,
+            };
+            let Ok(more) = more else { return };
+            bytes += more.records.iter().map(|record| record.value.len()).sum::<usize>();
+            batch.records.extend(more.records);
+            batch.behind = more.behind;
+            batch.late = more.late;
+            batch.ended = more.ended;
+        }
     }
 
     /// Commits that the shard is at its end.

@@ -4,8 +4,8 @@
 #   terraform/apply-local.sh terraform/local/first-webhook.sh PROGRAM
 #
 # PROGRAM is `ledgerline`, built with the feature aws. Puts signing secrets into the secrets that Terraform made, serves with
-# the outputs as settings, each role as a process of its own, sends signed webhooks of every source, a copy of each, and one
-# with a wrong signature; then the state, the archive and the replay must agree. Stops all of it in good order.
+# the outputs as settings, each role as a process of its own, sends signed webhooks, a copy of each, and one with a wrong
+# signature; then the state, the archive and the replay must agree. Stops all of it in good order.
 set -euo pipefail
 program=$(realpath "$1")
 work=$(mktemp -d)
@@ -48,12 +48,20 @@ for _ in $(seq 150); do
   sleep 0.2
 done
 
-mkdir "$work/bodies"
-for n in 1 2 3 4 5; do
-  printf '{"id":"evt_%s","object":"event","type":"payment_intent.succeeded","created":17640000%02d,"data":{"object":{"id":"pi_%s","object":"payment_intent","amount":1000,"amount_received":1000,"currency":"eur","status":"succeeded"}}}' \
-    "$n" "$n" "$n" >"$work/bodies/$n.json"
-done
-ledgerline send --source stripe-eu --url "http://127.0.0.1:$port/webhooks/stripe-eu" --duplicate 1 "$work/bodies" || fail "send"
+# Signed here and not by the program: five payments, each webhook twice.
+python3 - "http://127.0.0.1:$port/webhooks/stripe-eu" <<'PYTHON' || fail "send"
+import hashlib, hmac, json, sys, time, urllib.request
+
+for n in range(5):
+    payment = {"id": f"pi_{n}", "object": "payment_intent", "amount": 1000, "amount_received": 1000, "currency": "eur", "status": "succeeded"}
+    event = {"id": f"evt_{n}", "object": "event", "type": "payment_intent.succeeded", "created": 1764000000 + n, "data": {"object": payment}}
+    body, now = json.dumps(event).encode(), int(time.time())
+    signature = hmac.new(b"whsec_made_up_for_this_machine", f"{now}.".encode() + body, hashlib.sha256).hexdigest()
+    for _ in range(2):
+        headers = {"Content-Type": "application/json", "Stripe-Signature": f"t={now},v1={signature}"}
+        urllib.request.urlopen(urllib.request.Request(sys.argv[1], body, headers), timeout=30).read()
+print("sent: 5 webhooks, twice each")
+PYTHON
 status=$(curl --silent --output /dev/null --write-out '%{http_code}' --header 'Stripe-Signature: t=1,v1=00' --data '{}' "http://127.0.0.1:$port/webhooks/stripe-eu")
 [ "$status" = 401 ] || fail "a wrong signature was answered with $status"
 
@@ -67,6 +75,21 @@ ledgerline list
 ledgerline shards || fail "each shard has its readers"
 ledgerline replay verify || fail "the replay agrees"
 ledgerline archive check || fail "the archive is whole"
+
+# Nobody changes what is archived: the bucket's policy, as the stand-in reads it. Another S3 has no policy.
+bucket=$LEDGERLINE_AWS/$(output 'o["aws"]["bucket"]')
+signed="Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/-/s3/aws4_request, SignedHeaders=host, Signature=0"
+refused() {
+  status=$(curl --silent --output /dev/null --write-out '%{http_code}' "$bucket/$segment" --header "$signed" "$@")
+  [ "$status" = 403 ] || fail "$* of a segment was answered with $status"
+}
+if [ "$(output 'o["aws"]["endpoints"]["s3"]')" = "$LEDGERLINE_AWS" ]; then
+  segment=$(curl --silent "$bucket?list-type=2" --header "$signed" | grep -oE '[^<>]+/segments/[^<>]+\.parquet' | head -1)
+  [ -n "$segment" ] || fail "a segment in the bucket"
+  refused --request DELETE
+  refused --request PUT --data changed
+  echo "archive: a segment can neither be deleted nor overwritten"
+fi
 
 for pid in "${pids[@]}"; do kill "$pid"; done
 for pid in "${pids[@]}"; do wait "$pid" || fail "a role did not stop in good order"; done

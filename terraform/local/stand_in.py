@@ -4,7 +4,8 @@ and moto does not answer, or answers otherwise than AWS.
 
     stand_in.py -H 127.0.0.1 -p PORT
 
-Nothing is kept beyond the process. IAM is not enforced, and tasks, load balancers and networks are names only.
+Nothing is kept beyond the process. IAM is not enforced, and tasks, load balancers and networks are names only. The denies of a
+bucket's policy hold, conditions included.
 
 moto's streams never end a closed shard, and its tables and buckets are not as strict as AWS's. So the program may use
 other stand-ins for its data: with MIRROR_KINESIS, MIRROR_DYNAMODB and MIRROR_S3 (addresses) in the environment each
@@ -12,31 +13,22 @@ stream, table and bucket that is made or deleted here is made or deleted there a
 and indexes. A failure there fails the call.
 """
 
+import fnmatch
 import json
 import os
-import urllib.error
-import urllib.request
 
+import boto3
+import flask
+from botocore.config import Config
+from botocore.exceptions import ClientError
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.dynamodb.responses import DynamoHandler
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ecs.responses import EC2ContainerServiceResponse
+from moto.iam.access_control import PermissionResult
 from moto.kinesis.responses import KinesisResponse
-from moto.s3.models import S3Backend
+from moto.s3.models import FakeBucket, S3Backend
 from moto.utilities.tagging_service import TaggingService
-
-# What a local stand-in takes for a signature: it looks at the service and the region in it, if at all.
-CREDENTIAL = "AWS4-HMAC-SHA256 Credential=local/20260101/{region}/{service}/aws4_request, SignedHeaders=host, Signature=0"
-# Longest time of a call to another stand-in, seconds.
-MIRROR_SECONDS = 30
-
-
-class Refused(Exception):
-    """What another stand-in answered instead of doing it."""
-
-    def __init__(self, status, text):
-        super().__init__(text)
-        self.status = status
 
 
 def after(owner, name):
@@ -111,75 +103,112 @@ def mend_streams():
             self.kinesis_backend.add_tags_to_stream(stream_arn=None, stream_name=self._get_param("StreamName"), tags=tags)
 
 
-def send(address, service, method="POST", path="/", target=None, body=b""):
-    """One call to another stand-in. An error of it ends this call with its text."""
+def texts(value):
+    """One or several, as policies write both."""
+    return value if isinstance(value, list) else [value]
+
+
+def creates(request):
+    """Whether a request makes an object: a put, or the end of an upload; not a part of one, nor its beginning."""
+    parted = "uploadId" in request.args
+    return request.method == "PUT" and not parted or request.method == "POST" and parted
+
+
+def holds(operator, key, value, request):
+    """One condition of a statement, of those that bucket policies here have; an unknown one ends the call."""
+    known = {
+        # The wire on this machine is plain and stands for TLS 1.3.
+        ("Bool", "aws:SecureTransport"): lambda: value == "true",
+        ("NumericLessThan", "s3:TlsVersion"): lambda: 1.3 < float(value),
+        ("Null", "s3:if-none-match"): lambda: ("If-None-Match" not in request.headers) == (value == "true"),
+        ("Bool", "s3:ObjectCreationOperation"): lambda: creates(request) == (value == "true"),
+    }
+    return known[operator, key]()
+
+
+def mend_policies():
+    """S3: moto takes a statement without its conditions, so that a deny under conditions denies everything."""
+    names = {"s3:HeadObject": "s3:GetObject", "s3:PostObject": "s3:PutObject"}
+
+    def get_permission(self, action, resource):
+        request, action = flask.request, names.get(action, action)
+        for statement in json.loads(self.policy)["Statement"] if self.policy else []:
+            if (
+                statement["Effect"] == "Deny"
+                and any(fnmatch.fnmatchcase(action, one) for one in texts(statement["Action"]))
+                and any(fnmatch.fnmatchcase(resource, one) for one in texts(statement["Resource"]))
+                and all(
+                    holds(operator, key, value, request)
+                    for operator, keys in statement.get("Condition", {}).items()
+                    for key, value in keys.items()
+                )
+            ):
+                return PermissionResult.DENIED
+        return PermissionResult.NEUTRAL
+
+    FakeBucket.get_permission = get_permission
+
+
+def client(service, address):
+    """A client of another stand-in, with the credentials that the program makes up for `local = true`."""
     region = os.environ.get("AWS_REGION", "eu-central-1")
-    headers = {"Authorization": CREDENTIAL.format(region=region, service=service)}
-    if target:
-        version = "1.0" if service == "dynamodb" else "1.1"
-        headers.update({"X-Amz-Target": target, "Content-Type": f"application/x-amz-json-{version}", "X-Amz-Date": "20260101T000000Z"})
-    request = urllib.request.Request(address.rstrip("/") + path, data=body, method=method, headers=headers)
-    try:
-        urllib.request.urlopen(request, timeout=MIRROR_SECONDS).read()
-    except urllib.error.HTTPError as error:
-        raise Refused(error.code, f"{target or method} at {address}: {error.code} {error.read()[:500]!r}") from error
+    settings = Config(retries={"total_max_attempts": 1}, read_timeout=30, s3={"addressing_style": "path"})
+    return boto3.client(
+        service, endpoint_url=address, region_name=region, aws_access_key_id="local", aws_secret_access_key="local", config=settings
+    )
 
 
 def mirror_kinesis(address):
     """Streams are made and deleted at `address` too."""
-
-    def call(name, **body):
-        send(address, "kinesis", target=f"Kinesis_20131202.{name}", body=json.dumps(body).encode())
+    there = client("kinesis", address)
 
     @after(KinesisResponse, "create_stream")
     def create(self, _answer):
-        call("CreateStream", StreamName=self._get_param("StreamName"), ShardCount=self._get_param("ShardCount"))
+        there.create_stream(StreamName=self._get_param("StreamName"), ShardCount=self._get_param("ShardCount"))
 
     @after(KinesisResponse, "delete_stream")
     def delete(self, _answer):
-        call("DeleteStream", StreamName=self._get_param("StreamName") or self._get_param("StreamARN").split("/")[-1])
+        there.delete_stream(StreamName=self._get_param("StreamName") or self._get_param("StreamARN").split("/")[-1])
 
 
 def mirror_dynamodb(address):
     """Tables are made and deleted at `address` too, with keys and indexes; what is about their operation stays here."""
-    kept = ("TableName", "KeySchema", "AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes")
-
-    def call(name, body):
-        send(address, "dynamodb", target=f"DynamoDB_20120810.{name}", body=json.dumps(body).encode())
+    there, kept = client("dynamodb", address), ("TableName", "KeySchema", "AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes")
 
     @after(DynamoHandler, "create_table")
     def create(self, _answer):
-        call("CreateTable", {key: self.body[key] for key in kept if self.body.get(key)})
+        there.create_table(**{key: self.body[key] for key in kept if self.body.get(key)})
 
     @after(DynamoHandler, "delete_table")
     def delete(self, _answer):
-        call("DeleteTable", {"TableName": self.body["TableName"].split("/")[-1]})
+        there.delete_table(TableName=self.body["TableName"].split("/")[-1])
 
 
 def mirror_s3(address):
-    """Buckets are made and deleted at `address` too, as far as it can do that: a server of one bucket answers 501, and must
-    have it. What lies in a deleted one is left to that server."""
+    """Buckets are made and deleted at `address` too, as far as it can do that: a server of one bucket must have it. What lies in a
+    deleted one is left to that server."""
+    there = client("s3", address)
 
     @after(S3Backend, "create_bucket")
     def create(_self, _answer, bucket_name, *_args, **_kwargs):
         try:
-            send(address, "s3", method="PUT", path=f"/{bucket_name}")
-        except Refused as error:
-            if error.status not in (409, 501):
+            there.create_bucket(Bucket=bucket_name)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("NotImplemented", "BucketAlreadyOwnedByYou"):
                 raise
-            send(address, "s3", method="GET", path=f"/{bucket_name}?list-type=2&max-keys=1")
+            there.list_objects_v2(Bucket=bucket_name, MaxKeys=1)
 
     @after(S3Backend, "delete_bucket")
     def delete(_self, _answer, bucket_name, *_args, **_kwargs):
         try:
-            send(address, "s3", method="DELETE", path=f"/{bucket_name}")
-        except Refused as error:
+            there.delete_bucket(Bucket=bucket_name)
+        except ClientError as error:
             print(f"left at the mirror: {error}", flush=True)
 
 
 def mend():
     """Puts the mended calls in place, and the mirrors that the environment names."""
-    for one in (mend_scaling, mend_services, mend_rules, mend_streams):
+    for one in (mend_scaling, mend_services, mend_rules, mend_streams, mend_policies):
         one()
     for name, mirror in (("KINESIS", mirror_kinesis), ("DYNAMODB", mirror_dynamodb), ("S3", mirror_s3)):
         address = os.environ.get(f"MIRROR_{name}")

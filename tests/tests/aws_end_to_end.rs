@@ -107,11 +107,11 @@ async fn three_processes_through_kills_zombies_and_resharding() {
     let acknowledged = acknowledged.lock().expect("not poisoned").clone();
     println!("{} sent, {} acknowledged", next.load(Ordering::Relaxed), acknowledged.len());
     assert!(acknowledged.len() > 1000, "the load was too small to prove anything: {}", acknowledged.len());
-    let (archived, folded) = find(&cloud).await;
+    let (archived, folded, places) = find(&cloud).await;
     for number in &acknowledged {
         let id = format!("evt_{number:024}");
         assert!(archived.contains_key(&id), "{id} is not in the archive");
-        assert!(folded.contains_key(&id), "{id} is not in the state");
+        assert!(folded.contains_key(&id), "{id} is not in the state; it was archived {:?}", places.get(&id));
     }
     let copies: u32 = archived.values().map(|copies| copies - 1).sum();
     println!("{} events archived, {copies} of them a second time after a lost answer", archived.len());
@@ -157,15 +157,18 @@ async fn until_done(worker: &Served) {
     }
 }
 
-/// How often each event id stands in the archive, and how many copies of it the state knows, under one entry.
-async fn find(cloud: &LocalCloud) -> (BTreeMap<String, u32>, BTreeMap<String, u32>) {
-    let (mut archived, mut folded) = (BTreeMap::new(), BTreeMap::new());
+/// How often each event id stands in the archive, how many copies of it the state knows, under one entry, and where it
+/// is archived.
+async fn find(cloud: &LocalCloud) -> (BTreeMap<String, u32>, BTreeMap<String, u32>, BTreeMap<String, String>) {
+    let (mut archived, mut folded, mut places) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let archive = cloud.s3.archive(None, quick_retries()).await;
     for key in archive.list("segments/").await.expect("a list") {
         let bytes = archive.get(&key).await.expect("an object").expect("it is there");
         for row in SegmentReader::open(bytes).expect("a segment").rows() {
             let row = row.expect("a row");
-            *archived.entry(row.value.event.id.to_string()).or_default() += 1;
+            let id = row.value.event.id.to_string();
+            *archived.entry(id.clone()).or_default() += 1;
+            places.insert(id, format!("in {key} at {}", row.sequence));
         }
     }
     let store = cloud.dynamo.store(None, quick_retries()).await;
@@ -180,7 +183,7 @@ async fn find(cloud: &LocalCloud) -> (BTreeMap<String, u32>, BTreeMap<String, u3
         }
         match page.last() {
             Some(last) => after = Some(last.key.clone()),
-            None => return (archived, folded),
+            None => return (archived, folded, places),
         }
     }
 }

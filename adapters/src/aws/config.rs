@@ -19,6 +19,8 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use ledgerline_domain::{Error, Result};
 
+use super::Meter;
+
 /// How AWS is reached. Plain data.
 #[derive(Clone, Debug, Default)]
 pub struct AwsOptions {
@@ -62,11 +64,12 @@ impl Default for Timeouts {
     }
 }
 
-/// AWS as it was found: gives clients of its services. Clones share connections and credentials.
+/// AWS as it was found: gives clients of its services. Clones share connections, credentials and meter.
 #[derive(Clone, Debug)]
 pub struct AwsConfig {
     shared: SdkConfig,
     endpoints: Endpoints,
+    meter: Meter,
 }
 
 impl AwsConfig {
@@ -99,7 +102,7 @@ impl AwsConfig {
         if shared.region().is_none() {
             return Err(Error::invalid("find the AWS region: set AWS_REGION, such as AWS_REGION=eu-central-1"));
         }
-        Ok(Self { shared, endpoints: options.endpoints.clone() })
+        Ok(Self { shared, endpoints: options.endpoints.clone(), meter: Meter::default() })
     }
 
     /// Where it looks, for messages.
@@ -107,9 +110,14 @@ impl AwsConfig {
         self.shared.region().map_or("", |region| region.as_ref())
     }
 
+    /// What counts the calls of all its clients.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
     /// A client of DynamoDB.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        let mut config = aws_sdk_dynamodb::config::Builder::from(&self.shared);
+        let mut config = aws_sdk_dynamodb::config::Builder::from(&self.shared).interceptor(self.meter.clone());
         if let Some(endpoint) = &self.endpoints.dynamodb {
             config = config.endpoint_url(endpoint);
         }
@@ -118,7 +126,7 @@ impl AwsConfig {
 
     /// A client of S3.
     pub fn s3(&self) -> aws_sdk_s3::Client {
-        let mut config = aws_sdk_s3::config::Builder::from(&self.shared);
+        let mut config = aws_sdk_s3::config::Builder::from(&self.shared).interceptor(self.meter.clone());
         if let Some(endpoint) = &self.endpoints.s3 {
             config = config.endpoint_url(endpoint).force_path_style(true);
         }
@@ -127,7 +135,7 @@ impl AwsConfig {
 
     /// A client of Kinesis.
     pub fn kinesis(&self) -> aws_sdk_kinesis::Client {
-        let mut config = aws_sdk_kinesis::config::Builder::from(&self.shared);
+        let mut config = aws_sdk_kinesis::config::Builder::from(&self.shared).interceptor(self.meter.clone());
         if let Some(endpoint) = &self.endpoints.kinesis {
             config = config.endpoint_url(endpoint);
         }
@@ -136,7 +144,7 @@ impl AwsConfig {
 
     /// A client of Secrets Manager.
     pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
-        let mut config = aws_sdk_secretsmanager::config::Builder::from(&self.shared);
+        let mut config = aws_sdk_secretsmanager::config::Builder::from(&self.shared).interceptor(self.meter.clone());
         if let Some(endpoint) = &self.endpoints.secrets_manager {
             config = config.endpoint_url(endpoint);
         }

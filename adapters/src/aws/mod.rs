@@ -5,14 +5,17 @@
 //! knows which of its calls may be repeated as they are and which may have been done although no answer came.
 
 pub mod config;
+pub mod doctor;
 pub mod dynamo;
 mod failure;
 pub mod kinesis;
 pub mod leases;
+pub mod meter;
 mod parallel;
 mod retry;
 pub mod s3;
 pub mod secrets;
 
 pub use config::{AwsConfig, AwsOptions, Endpoints, Timeouts};
+pub use meter::Meter;
 pub use retry::RetrySettings;

@@ -1,7 +1,42 @@
-//! The binary form of a record: written, and looked into without reading all of it.
+//! The binary form of a record: written, looked into without reading all of it, and made shorter for stores
+//! that are paid by size.
+
+use std::io::Read as _;
 
 use super::{COMPRESS_ABOVE_BYTES, HEADER_BYTES, RECORD_VERSION};
 use crate::error::{Error, Result};
+
+/// How hard [`squeezed`] tries. It is used where a write takes milliseconds and costs by the kilobyte.
+const PACK_LEVEL: i32 = 3;
+
+/// The same record in fewer bytes, where that is possible. [`EntityRecord::decode`](super::EntityRecord::decode)
+/// reads it as well.
+pub fn squeezed(binary: Vec<u8>) -> Vec<u8> {
+    let [RECORD_VERSION, 0, plain @ ..] = binary.as_slice() else { return binary };
+    let Ok(shorter) = zstd::bulk::compress(plain, PACK_LEVEL) else { return binary };
+    if shorter.len() >= plain.len() {
+        return binary;
+    }
+    let mut packed = Vec::with_capacity(HEADER_BYTES + shorter.len());
+    packed.extend_from_slice(&[RECORD_VERSION, 1]);
+    packed.extend_from_slice(&shorter);
+    packed
+}
+
+/// What [`squeezed`] was given. A record that is compressed in any case stays as it is.
+/// [`Data`](crate::ErrorKind::Data) when the bytes are damaged.
+pub fn expanded(binary: Vec<u8>) -> Result<Vec<u8>> {
+    let [RECORD_VERSION, 1, short @ ..] = binary.as_slice() else { return Ok(binary) };
+    if short.len() > COMPRESS_ABOVE_BYTES {
+        return Ok(binary);
+    }
+    let mut plain = vec![RECORD_VERSION, 0];
+    let damaged = |e| Error::data("read an entity record: the stored bytes are damaged").because(e);
+    let reader = zstd::stream::Decoder::with_buffer(short).map_err(damaged)?;
+    // One byte more than fits tells that it is a longer one.
+    reader.take(COMPRESS_ABOVE_BYTES as u64 + 1).read_to_end(&mut plain).map_err(damaged)?;
+    if plain.len() > COMPRESS_ABOVE_BYTES + HEADER_BYTES { Ok(binary) } else { Ok(plain) }
+}
 
 /// Writes to the end of a buffer, a string at a time; postcard's own way to a `Vec` goes byte by byte.
 pub(crate) struct Growing(pub Vec<u8>);
@@ -111,6 +146,22 @@ mod tests {
             assert_eq!(record.encode_binary(vec![7; 100]).unwrap(), fresh);
             assert_eq!(EntityRecord::decode(&fresh).unwrap(), record);
             assert_eq!(postcard::to_stdvec(&record).unwrap() == fresh[2..], fresh[1] == 0);
+        }
+    }
+
+    #[test]
+    fn squeezed_is_shorter_reads_the_same_and_comes_back_byte_for_byte() {
+        for events in [1, 3, 20, 60, 200] {
+            let record = record("shop/order/1", events);
+            let plain = binary(&record);
+            let short = squeezed(plain.clone());
+            assert!(short.len() < plain.len() || plain[1] == 1 || events == 1, "{events}");
+            assert_eq!(EntityRecord::decode(&short).unwrap(), record);
+            assert_eq!(expanded(short.clone()).unwrap(), plain, "{events}");
+            assert_eq!(expanded(plain.clone()).unwrap(), plain);
+            if events == 20 {
+                assert!(expanded(short[..short.len() / 2].to_vec()).is_err(), "cut");
+            }
         }
     }
 

@@ -26,7 +26,7 @@ use crate::ports::{End, Sequenced};
 #[derive(Debug)]
 pub enum Footer {
     /// A segment, of which only the footer is there.
-    Whole(SparseSegment),
+    Whole(Box<SparseSegment>),
     /// The footer is longer than what was given: so many of the last bytes are needed.
     Longer(u64),
 }
@@ -65,7 +65,7 @@ impl SparseSegment {
             let footer_bytes = (end.bytes.len() - footer) as u64;
             let data_bytes = usize::try_from(end.size - footer_bytes).map_err(|_| damaged())?;
             let (sums, object, there) = (end.bytes.slice(blocks), Bytes::new(), Vec::new());
-            Ok(Footer::Whole(Self { text, metadata, info, data_bytes, sums, object, there }))
+            Ok(Footer::Whole(Box::new(Self { text, metadata, info, data_bytes, sums, object, there })))
         })
     }
 

@@ -2,6 +2,10 @@
 
 pub mod archive;
 pub mod check;
+#[cfg(feature = "aws")]
+pub mod cost;
+#[cfg(feature = "aws")]
+pub mod doctor;
 pub mod list;
 pub mod load;
 pub mod provider;
@@ -32,6 +36,10 @@ pub async fn run(cli: Cli, out: &mut Output) -> Outcome {
         // These need no settings.
         Command::Provider(command) => provider::run(&command, out),
         Command::Demo(args) => crate::demo::run(&args, data.as_deref(), config.as_deref(), out).await,
+        #[cfg(feature = "aws")]
+        Command::Cost(args) => cost::run(&args, out).await,
+        #[cfg(feature = "aws")]
+        Command::Doctor(args) => doctor::run(&load()?, &args, out).await,
         Command::Check(args) if args.example || args.provider.is_some() => check::print(&args, out),
         Command::Check(args) => check::run(&load()?, &args, out),
         Command::Serve(args) => serve::run(load()?, &args).await,

@@ -12,6 +12,7 @@ use ledgerline_processor::leases::{JobSet, Several};
 use tokio::sync::watch;
 
 use super::sources_of;
+use crate::place::aws::Opened;
 use crate::place::{AnyLog, AnyStore, Data};
 use crate::wiring::wait_for;
 
@@ -104,7 +105,8 @@ impl Generations {
         let store = Arc::new(self.data.generation(number).await?);
         let sources = Arc::new(sources_of(number, &texts)?);
         let progress = if is_live { self.progress.clone() } else { Arc::new(Progress::quiet()) };
-        let fold = Applier::new(self.data.log.clone(), store, sources, ApplySettings::default(), progress);
+        let settings = self.data.aws().map_or_else(ApplySettings::default, Opened::apply_settings);
+        let fold = Applier::new(self.data.log.clone(), store, sources, settings, progress);
         Ok(Known { texts, is_live, fold: Arc::new(fold) })
     }
 }

@@ -12,6 +12,7 @@ use ledgerline_adapters::claim::ClaimCheck;
 use ledgerline_adapters::control::Generations as _;
 use ledgerline_adapters::live::LiveStore;
 use ledgerline_domain::{ErrorKind, Result};
+use ledgerline_processor::apply::ApplySettings;
 use ledgerline_processor::leases::LeaseSettings;
 use rand::RngExt as _;
 use tokio::sync::watch;
@@ -152,6 +153,11 @@ impl Opened {
             seek_every: seconds(times.seek_seconds),
             ..LeaseSettings::new(worker)
         }
+    }
+
+    /// Limits of the processor.
+    pub fn apply_settings(&self) -> ApplySettings {
+        ApplySettings { gather: Duration::from_secs_f64(self.settings.gather_seconds()), ..ApplySettings::default() }
     }
 
     /// In which shards an entity's events lie, as the stream last listed them.

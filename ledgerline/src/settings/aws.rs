@@ -28,6 +28,9 @@ pub struct AwsSettings {
     /// Other addresses than AWS's: `kinesis`, `dynamodb`, `s3`, `secrets_manager`.
     #[serde(default)]
     pub endpoints: BTreeMap<String, String>,
+    /// How long a batch of the processor gathers before it is written, so that several events of a payment make one
+    /// write; 5 at AWS, where writes are the bill, and 0 with `local`.
+    pub gather_seconds: Option<f64>,
     /// Limits of the log.
     #[serde(default)]
     pub log: LogSettings,
@@ -81,7 +84,15 @@ const ENDPOINTS: [&str; 4] = ["kinesis", "dynamodb", "s3", "secrets_manager"];
 /// Longest of the times.
 const SECONDS_MAX: f64 = 3_600.0;
 
+/// Longest time that a batch may gather.
+const GATHER_SECONDS_MAX: f64 = 60.0;
+
 impl AwsSettings {
+    /// How long a batch gathers, in seconds.
+    pub fn gather_seconds(&self) -> f64 {
+        self.gather_seconds.unwrap_or(if self.local { 0.0 } else { 5.0 })
+    }
+
     /// The key that is wrong and how to mend it.
     pub(super) fn check(&self) -> Result<(), (String, String)> {
         for (key, value) in [("stream", &self.stream), ("tables", &self.tables), ("bucket", &self.bucket)] {
@@ -103,6 +114,9 @@ impl AwsSettings {
             if seconds.is_some_and(|seconds| !(0.01..=SECONDS_MAX).contains(&seconds)) {
                 return Err((key.to_owned(), format!("use 0.01 to {SECONDS_MAX}")));
             }
+        }
+        if self.gather_seconds.is_some_and(|seconds| !(0.0..=GATHER_SECONDS_MAX).contains(&seconds)) {
+            return Err(("gather_seconds".to_owned(), format!("use 0 to {GATHER_SECONDS_MAX}")));
         }
         if renew_seconds * 2.0 > lasts_seconds {
             let text = "use at least twice leases.renew_seconds, so that a write may fail";

@@ -1,5 +1,6 @@
 //! Kinesis in this process, with one stream.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
@@ -8,12 +9,16 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use ferrokinesis::store::StoreOptions;
 use http_body_util::BodyExt as _;
 use ledgerline_adapters::aws::config::https_client;
 use ledgerline_adapters::aws::kinesis::{KinesisLog, KinesisSettings};
 use ledgerline_adapters::aws::{AwsConfig, Endpoints};
 use ledgerline_domain::ids::ShardId;
+use tokio::sync::RwLock;
 
 use super::{Faults, reach, serve};
 
@@ -71,6 +76,7 @@ impl LocalKinesis {
             StoreOptions { create_stream_ms: 1, delete_stream_ms: 1, update_stream_ms: 1, shard_limit: 100, ..options };
         let address = serve(|listener| async move {
             let (app, _store) = ferrokinesis::create_app(options);
+            let app = app.layer(middleware::from_fn_with_state(Arc::default(), in_order));
             let _ = ferrokinesis::serve_plain_http(listener, app, std::future::pending()).await;
         });
         Self::make_stream(address.await, STREAM.to_owned(), shards).await
@@ -151,6 +157,19 @@ impl LocalKinesis {
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+}
+
+/// The stand-in gives a record its number first and keeps it a moment later. A reader that came in between would pass
+/// over it for good, which the service does not let happen: there, what is behind a position that was read is higher.
+async fn in_order(State(puts): State<Arc<RwLock<()>>>, request: Request, next: Next) -> Response {
+    let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    if target.ends_with(".GetRecords") || target.ends_with(".GetShardIterator") {
+        let _reading = puts.read().await;
+        next.run(request).await
+    } else {
+        let _writing = puts.write().await;
+        next.run(request).await
     }
 }
 

@@ -6,7 +6,7 @@
 //! | `state` | the readable state, JSON text |
 //! | `status` | its status word |
 //! | `revision` | counts the writes |
-//! | `record` | the whole record in its binary form, version first; a long one lies in [`chunks`](super::chunks) |
+//! | `record` | the whole record in its binary form, version first, squeezed; a long one lies in [`chunks`](super::chunks) |
 //! | `part` | its part of the index `listing` |
 //! | `attention` | the same part, only where somebody should look: the index of that name is sparse |
 //! | `token` | which write made it so |
@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use ledgerline_domain::ids::EntityKey;
 use ledgerline_domain::ports::EntityWrite;
-use ledgerline_domain::record::{EntityRecord, packed};
+use ledgerline_domain::record::{EntityRecord, packed, squeezed};
 use ledgerline_domain::{Error, Result};
 
 use super::chunks::{self, Chunk};
@@ -119,7 +119,8 @@ impl Row {
         let plain = record.encode_plain(Vec::with_capacity(ENTRY_BYTES * (record.entries.len() + 4)))?;
         let mut chunks = Vec::new();
         match whole(plain)? {
-            Ok(binary) => _ = all.insert("record".into(), bytes(binary)),
+            // An item of up to 1 KB costs one unit a write.
+            Ok(binary) => _ = all.insert("record".into(), bytes(squeezed(binary))),
             Err(plain) => {
                 let laid_out = chunks::lay_out(key, plain)?;
                 all.extend(laid_out.head);

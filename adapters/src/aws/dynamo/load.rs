@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use ledgerline_domain::ids::EntityKey;
 use ledgerline_domain::ports::Stored;
-use ledgerline_domain::record::{EntityRecord, packed};
+use ledgerline_domain::record::{EntityRecord, expanded, packed};
 use ledgerline_domain::{Error, Result};
 
 use super::chunks::{self, HEAD};
@@ -87,7 +87,7 @@ pub async fn stored(store: &Arc<Inner>, mut head: Item) -> Result<Stored> {
     let key = EntityKey::parse(&named).map_err(|_| damaged())?;
     let revision = get_number(&head, "revision").ok_or_else(damaged)?;
     let binary = match take_bytes(&mut head, "record") {
-        Some(binary) => binary,
+        Some(binary) => expanded(binary)?,
         None if head.contains_key("layout") => packed(chunks::join(store, &key, head).await?)?,
         None => return Err(damaged()),
     };

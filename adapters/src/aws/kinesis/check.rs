@@ -36,7 +36,7 @@ pub struct StreamFacts {
 
 /// Asks the stream. Errors: `Invalid` when it does not exist, or ignores partition keys; `Retry` when it
 /// is being created, or does not answer.
-pub(super) async fn describe(client: &Client, stream: &str) -> Result<StreamFacts> {
+pub(crate) async fn describe(client: &Client, stream: &str) -> Result<StreamFacts> {
     let action = format!("describe the stream {stream}");
     let raw = RawAnswer::default();
     let call = client.describe_stream_summary().stream_name(stream).customize().interceptor(raw.clone());

@@ -23,7 +23,7 @@
 //! Retries of the SDK are off; every attempt has a timeout.
 
 mod budget;
-mod check;
+pub(crate) mod check;
 mod counts;
 pub(crate) mod failure;
 mod hash;
