@@ -104,6 +104,23 @@ run "no_more_than_needed" {
     error_message = "who looks changes nothing"
   }
   assert {
+    condition = alltrue([for s in jsondecode(aws_iam_role_policy.this["replay"].policy).Statement :
+    !contains(s.Action, "kinesis:GetRecords") && !contains(s.Action, "kinesis:GetShardIterator") if s.Effect == "Allow"])
+    error_message = "a replay reads the archive, not the log"
+  }
+  assert {
+    condition = alltrue(flatten([for p in concat([for one in aws_iam_role_policy.this : one.policy], [aws_iam_policy.reader.policy]) : [
+      for s in jsondecode(p).Statement : !contains(s.Action, "dynamodb:Scan") || alltrue([for resource in s.Resource : !endswith(resource, "-control") && !strcontains(resource, "quarantine") && !strcontains(resource, "/index/")]) if s.Effect == "Allow"
+    ]]))
+    error_message = "scans are for leases, records and checkpoints"
+  }
+  assert {
+    condition = alltrue(flatten([for p in aws_iam_role_policy.this : [
+      for s in jsondecode(p.policy).Statement : toset([for resource in s.Resource : element(split("/", resource), length(split("/", resource)) - 2)]) == toset([contains(["LongSegments"], s.Sid) ? "segments" : "compacted"]) if s.Effect == "Allow" && contains(s.Action, "s3:AbortMultipartUpload")
+    ]]))
+    error_message = "uploads in parts are of segments and compacted objects"
+  }
+  assert {
     condition = alltrue([for role in ["ingest", "processor", "archiver", "replay"] :
       toset([for s in jsondecode(aws_iam_role_policy.this[role].policy).Statement : s.Sid if s.Effect == "Allow"]) == toset([for one in output.permissions[role] : one.sid])
     ])

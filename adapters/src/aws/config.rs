@@ -30,7 +30,8 @@ pub struct AwsOptions {
     pub endpoints: Endpoints,
     /// Limits of every call.
     pub timeouts: Timeouts,
-    /// Takes made-up credentials instead of looking for real ones: for services on this machine.
+    /// Takes made-up credentials instead of looking for real ones: for services on this machine. Their access key id is
+    /// what `AWS_ACCESS_KEY_ID` says, where it is set, so that such a service can tell processes apart.
     pub local: bool,
 }
 
@@ -95,8 +96,7 @@ impl AwsConfig {
             loader = loader.region(Region::new(region.clone()));
         }
         if options.local {
-            let made_up = Credentials::new("local", "local", None, None, "local");
-            loader = loader.credentials_provider(SharedCredentialsProvider::new(made_up));
+            loader = loader.credentials_provider(SharedCredentialsProvider::new(made_up()));
         }
         let shared = loader.load().await;
         if shared.region().is_none() {
@@ -150,6 +150,12 @@ impl AwsConfig {
         }
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
+}
+
+/// The credentials of `local`. The secret is never a real one, whatever the environment holds.
+fn made_up() -> Credentials {
+    let id = std::env::var("AWS_ACCESS_KEY_ID").ok().filter(|id| !id.is_empty());
+    Credentials::new(id.unwrap_or_else(|| "local".to_owned()), "local", None, None, "local")
 }
 
 /// HTTPS by rustls with ring.

@@ -83,38 +83,35 @@ locals {
       local.list,
       {
         sid       = "Archive"
-        actions   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+        actions   = ["s3:GetObject", "s3:PutObject"]
         resources = [for family in ["segments", "manifests", "heads"] : local.families[family]]
         condition = null
       },
+      # Only what is longer than 16 MiB goes in parts.
+      { sid = "LongSegments", actions = ["s3:AbortMultipartUpload"], resources = [local.families.segments], condition = null },
       { sid = "LargeBodies", actions = ["s3:GetObject"], resources = [local.families.claims], condition = null },
       local.key.archiver,
     ]
 
     # One-off tasks: verify, export, close, compact, rebuild, promote, repair, redrive, release of the quarantine.
+    # What they need of the log they have from the archive; only redrive and release append.
     replay = concat([
       local.look,
-      local.read,
       local.list,
       { sid = "ReadTheArchive", actions = ["s3:GetObject"], resources = ["${local.below}/*"], condition = null },
       {
         sid       = "Statements"
-        actions   = ["s3:AbortMultipartUpload", "s3:PutObject"]
+        actions   = ["s3:PutObject"]
         resources = [for family in ["runs", "closes", "providers", "compacted", "manifests", "heads", "claims"] : local.families[family]]
         condition = null
       },
-      {
-        sid       = "ReadTheState"
-        actions   = ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"]
-        resources = [local.control, local.records, "${local.records}/index/*", local.checkpoints, local.quarantine]
-        condition = null
-      },
-      {
-        sid       = "WriteTheState"
-        actions   = ["dynamodb:PutItem", "dynamodb:UpdateItem"]
-        resources = [local.control, local.records, local.checkpoints, local.quarantine]
-        condition = null
-      },
+      { sid = "LongObjects", actions = ["s3:AbortMultipartUpload"], resources = [local.families.compacted], condition = null },
+      { sid = "ReadRecords", actions = ["dynamodb:BatchGetItem", "dynamodb:Scan"], resources = [local.records], condition = null },
+      { sid = "ReadProgress", actions = ["dynamodb:GetItem", "dynamodb:Scan"], resources = [local.checkpoints], condition = null },
+      { sid = "ReadQuarantine", actions = ["dynamodb:GetItem", "dynamodb:Query"], resources = [local.quarantine], condition = null },
+      { sid = "WriteRecords", actions = ["dynamodb:PutItem"], resources = [local.records, local.quarantine], condition = null },
+      { sid = "WriteProgress", actions = ["dynamodb:UpdateItem"], resources = [local.checkpoints, local.quarantine], condition = null },
+      local.live,
       {
         sid       = "Tables"
         actions   = ["dynamodb:CreateTable", "dynamodb:DescribeTable", "dynamodb:UpdateContinuousBackups"]
@@ -132,12 +129,9 @@ locals {
       local.read,
       { sid = "Leases", actions = ["dynamodb:Scan"], resources = ["${local.table}-leases", "${local.table}-leases-archiver"], condition = null },
       { sid = "Generations", actions = ["dynamodb:GetItem"], resources = [local.control], condition = null },
-      {
-        sid       = "LookAtTheState"
-        actions   = ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"]
-        resources = [local.records, "${local.records}/index/*", local.checkpoints, local.quarantine]
-        condition = null
-      },
+      { sid = "Entities", actions = ["dynamodb:BatchGetItem"], resources = [local.records], condition = null },
+      { sid = "Lists", actions = ["dynamodb:Query"], resources = ["${local.records}/index/*", local.quarantine], condition = null },
+      { sid = "Parked", actions = ["dynamodb:GetItem"], resources = [local.quarantine], condition = null },
       local.key.reader,
     ]
   }
