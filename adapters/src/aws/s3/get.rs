@@ -101,6 +101,9 @@ async fn piece(archive: &Inner, name: &str, start: u64, length: u64, etag: Optio
     ranged(archive, name, Wanted::From { start, length }, etag).await
 }
 
+/// Behind the last byte of every object.
+const POSITION_MAX: u64 = 1 << 62;
+
 /// A range to ask for; it has at least one byte.
 #[derive(Clone, Copy)]
 enum Wanted {
@@ -115,7 +118,11 @@ enum Wanted {
 impl Wanted {
     fn header(self) -> String {
         match self {
-            Self::From { start, length } => format!("bytes={start}-{}", start.saturating_add(length - 1)),
+            // A position that no object reaches is not a number to every service.
+            Self::From { start, length } => match start.checked_add(length - 1).filter(|last| *last < POSITION_MAX) {
+                Some(last) => format!("bytes={start}-{last}"),
+                None => format!("bytes={start}-"),
+            },
             Self::Last(bytes) => format!("bytes=-{bytes}"),
         }
     }

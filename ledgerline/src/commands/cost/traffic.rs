@@ -179,7 +179,7 @@ mod tests {
         assert!(planned.is_sorted_by_key(|event| event.at));
         let mut of: HashMap<String, usize> = HashMap::new();
         for event in &planned {
-            assert!((900..1300).contains(&event.body.len()), "{}", event.body.len());
+            assert!((850..1300).contains(&event.body.len()), "{}", event.body.len());
             let records = doors.receive(event).unwrap();
             assert_eq!(records.len(), 1, "{}", event.body);
             *of.entry(records[0].key.as_str().to_owned()).or_default() += 1;
