@@ -38,7 +38,7 @@ fn a_killed_replay_leaves_nothing_that_disturbs_the_next() {
     let mut killed = 0;
     for round in 0..KILLS {
         let mut replay = served.spawn(&["replay", "verify"]);
-        std::thread::sleep(Duration::from_millis(random.random_range(5..400)));
+        std::thread::sleep(Duration::from_millis(random.random_range(5..120)));
         match replay.try_wait().expect("a state") {
             // Faster than the kill: it must have been clean.
             Some(ended) => assert!(ended.success(), "{ended}"),
