@@ -32,6 +32,7 @@ use crate::error::Result;
 use crate::ids::{EntityKey, SourceName};
 use crate::order::OrderKey;
 use crate::request::Verified;
+use crate::text::IdText;
 use crate::time::UnixNanos;
 
 /// Version of the envelope format that this program writes.
@@ -47,7 +48,7 @@ pub const REQUEST_KIND: &str = "request";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identified {
     /// The provider's event id, unique within the source.
-    pub id: CompactString,
+    pub id: IdText,
     /// The provider's event type.
     pub event_type: CompactString,
     /// What the event is about.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::order::OrderKey;
+use crate::text::IdText;
 
 /// Largest amount accepted from a payload, in minor units. Sums are i128, so no sum of accepted
 /// amounts can overflow.
@@ -87,7 +88,7 @@ pub struct Fact {
     /// Total or step.
     pub basis: AmountBasis,
     /// The sub-object the statement is about: a charge, refund or dispute id.
-    pub reference: Option<CompactString>,
+    pub reference: Option<IdText>,
     /// State of that sub-object.
     pub status: Option<SubStatus>,
 }

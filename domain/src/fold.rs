@@ -11,6 +11,7 @@ use crate::ids::{EntityKey, SequenceNumber};
 use crate::order::{OrderClass, OrderKey};
 use crate::payment::Anomaly;
 use crate::record::{Delivery, EntityRecord, Entry, Growing, State};
+use crate::text::IdText;
 use crate::time::UnixNanos;
 
 use compact_str::CompactString;
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incoming {
     /// The provider's event id.
-    pub id: CompactString,
+    pub id: IdText,
     /// The provider's event type.
     pub event_type: CompactString,
     /// Its place among the entity's events.
@@ -154,7 +155,7 @@ fn place(record: &mut EntityRecord, event: Incoming) -> (Fate, Option<usize>) {
     (fate, Some(at))
 }
 
-fn park(record: &mut EntityRecord, id: CompactString) {
+fn park(record: &mut EntityRecord, id: IdText) {
     if let Err(at) = record.quarantined.binary_search(&id) {
         record.quarantined.insert(at, id);
     }
@@ -162,8 +163,8 @@ fn park(record: &mut EntityRecord, id: CompactString) {
 
 /// The id under which a contradiction is released: the event's id and the digest of what it says,
 /// so that it becomes an event of its own.
-pub fn released_id(event_id: &str, digest: &[u8; 8]) -> CompactString {
-    compact_str::format_compact!("{event_id}#{:016x}", u64::from_be_bytes(*digest))
+pub fn released_id(event_id: &str, digest: &[u8; 8]) -> IdText {
+    format!("{event_id}#{:016x}", u64::from_be_bytes(*digest)).into()
 }
 
 /// The total order of an entity's events: order value, then lifecycle rank, then event id. Among

@@ -8,6 +8,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::text::KeyText;
 
 /// Longest event id, in bytes. The longest seen in the field is below 100.
 pub const EVENT_ID_BYTES_MAX: usize = 256;
@@ -58,26 +59,20 @@ impl TryFrom<CompactString> for SourceName {
 /// It is the log's partition key and the key of the entity record. Source and kind hold no slash,
 /// the id may.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "CompactString")]
-pub struct EntityKey(CompactString);
+#[serde(try_from = "KeyText")]
+pub struct EntityKey(KeyText);
 
 impl EntityKey {
     /// Joins the three parts. Fails when a part is empty, holds a control character, or the whole
     /// is longer than [`ENTITY_KEY_BYTES_MAX`].
     pub fn new(source: &SourceName, kind: &str, id: &str) -> Result<Self> {
-        let mut key = CompactString::with_capacity(source.as_str().len() + kind.len() + id.len() + 2);
-        key.push_str(source.as_str());
-        key.push('/');
-        key.push_str(kind);
-        key.push('/');
-        key.push_str(id);
-        Self::checked(key)
+        Self::checked(KeyText::concat(&[source.as_str(), "/", kind, "/", id]))
     }
 
     /// A key of a kind and id that the program gives itself; such a key is always well formed and
     /// short enough (63 + 10 + 64 bytes and two slashes).
     pub(crate) fn digest(source: &SourceName, kind: &str, digest: &str) -> Self {
-        Self(compact_str::format_compact!("{source}/{kind}/{digest}"))
+        Self(KeyText::concat(&[source.as_str(), "/", kind, "/", digest]))
     }
 
     /// Reads a key back from its text.
@@ -85,7 +80,7 @@ impl EntityKey {
         Self::checked(text.into())
     }
 
-    fn checked(key: CompactString) -> Result<Self> {
+    fn checked(key: KeyText) -> Result<Self> {
         let (source, kind, id) = parts(&key);
         // Without an early exit: that is one vector comparison per 16 bytes and more.
         let has_control = key.bytes().fold(false, |any, b| any | b.is_ascii_control());
@@ -159,9 +154,9 @@ fn parts(key: &str) -> (&str, &str, &str) {
     }
 }
 
-impl TryFrom<CompactString> for EntityKey {
+impl TryFrom<KeyText> for EntityKey {
     type Error = Error;
-    fn try_from(key: CompactString) -> Result<Self> {
+    fn try_from(key: KeyText) -> Result<Self> {
         Self::checked(key)
     }
 }

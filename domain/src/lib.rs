@@ -20,6 +20,7 @@ pub mod record;
 pub mod request;
 pub mod segment;
 pub mod signature;
+pub mod text;
 pub mod time;
 mod view;
 

@@ -13,6 +13,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::fact::{AmountBasis, Fact, FactKind, SubStatus};
+use crate::text::IdText;
 
 /// A cumulative amount as told in three ways, in minor units.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,11 +23,11 @@ pub struct Tally {
     /// Sum of single steps.
     steps: i128,
     /// Largest total per sub-object, by its id. Nearly always one, so a sorted list, not a tree.
-    by_reference: Vec<(CompactString, i128)>,
+    by_reference: Vec<(IdText, i128)>,
 }
 
 impl Tally {
-    fn add(&mut self, amount: i128, basis: AmountBasis, reference: Option<&CompactString>) {
+    fn add(&mut self, amount: i128, basis: AmountBasis, reference: Option<&IdText>) {
         match (basis, reference) {
             (AmountBasis::Each, _) => self.steps += amount,
             (AmountBasis::Total, None) => self.overall = self.overall.max(amount),
@@ -43,7 +44,7 @@ impl Tally {
     }
 
     /// Nothing is left of what was told under `reference`, or of everything.
-    fn undo(&mut self, reference: Option<&CompactString>) {
+    fn undo(&mut self, reference: Option<&IdText>) {
         match reference {
             Some(reference) => self.by_reference.retain(|(id, _)| id != reference),
             None => *self = Self::default(),
@@ -138,8 +139,8 @@ pub struct Payment {
     captured: Tally,
     refunded: Tally,
     fees: Tally,
-    refunds: BTreeMap<CompactString, SubObject>,
-    disputes: BTreeMap<CompactString, SubObject>,
+    refunds: BTreeMap<IdText, SubObject>,
+    disputes: BTreeMap<IdText, SubObject>,
 }
 
 impl Payment {
@@ -239,12 +240,12 @@ impl Payment {
     }
 
     /// Refunds by id.
-    pub fn refunds(&self) -> &BTreeMap<CompactString, SubObject> {
+    pub fn refunds(&self) -> &BTreeMap<IdText, SubObject> {
         &self.refunds
     }
 
     /// Disputes by id.
-    pub fn disputes(&self) -> &BTreeMap<CompactString, SubObject> {
+    pub fn disputes(&self) -> &BTreeMap<IdText, SubObject> {
         &self.disputes
     }
 
@@ -300,7 +301,7 @@ impl Payment {
     }
 }
 
-fn put(subs: &mut BTreeMap<CompactString, SubObject>, id: &CompactString, amount: i128, status: SubStatus) {
+fn put(subs: &mut BTreeMap<IdText, SubObject>, id: &IdText, amount: i128, status: SubStatus) {
     let sub = subs.entry(id.clone()).or_insert(SubObject { amount, status });
     // The last event about it says how it stands; an event without an amount says nothing of it.
     sub.amount = sub.amount.max(amount);

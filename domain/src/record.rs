@@ -15,6 +15,7 @@ use crate::fact::Meaning;
 use crate::ids::{EntityKey, SequenceNumber};
 use crate::order::OrderKey;
 use crate::payment::{Anomaly, Payment};
+use crate::text::IdText;
 use crate::time::UnixNanos;
 use crate::view::{CommonView, DocumentView, PaymentView};
 
@@ -40,7 +41,7 @@ pub const PAYMENT_KIND: &str = "payment";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The provider's event id.
-    pub id: CompactString,
+    pub id: IdText,
     /// The provider's event type.
     pub event_type: CompactString,
     /// Its place, and with it the class that decided (`order_basis`).
@@ -99,7 +100,7 @@ pub struct EntityRecord {
     pub state: State,
     /// Events about it that are in the quarantine, sorted: the event id of an unreadable one, the
     /// [`released_id`](crate::fold::released_id) of a contradiction. A released one leaves the list.
-    pub quarantined: Vec<CompactString>,
+    pub quarantined: Vec<IdText>,
 }
 
 /// A record as stores keep it.

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::payment::{Anomaly, Payment, SubObject};
 use crate::record::{EntityRecord, PAYMENT_KIND};
+use crate::text::IdText;
 use crate::time::UnixNanos;
 
 /// A document as its readers see it.
@@ -31,8 +32,8 @@ pub(crate) struct PaymentView<'a> {
     refunded: i128,
     disputed: i128,
     fees: i128,
-    refunds: &'a BTreeMap<CompactString, SubObject>,
-    disputes: &'a BTreeMap<CompactString, SubObject>,
+    refunds: &'a BTreeMap<IdText, SubObject>,
+    disputes: &'a BTreeMap<IdText, SubObject>,
     anomalies: &'a [Anomaly],
     events: usize,
     first_at: Moment,

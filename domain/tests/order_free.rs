@@ -45,7 +45,7 @@ fn fact() -> impl Strategy<Value = Fact> {
             amount,
             currency: currency.map(CompactString::from),
             basis: if each { AmountBasis::Each } else { AmountBasis::Total },
-            reference: reference.map(|r| CompactString::from(format!("ref_{r}"))),
+            reference: reference.map(|r| format!("ref_{r}").into()),
             status,
         },
     )
@@ -57,7 +57,7 @@ fn events(class: OrderClass) -> impl Strategy<Value = Vec<Incoming>> {
     proptest::collection::vec(event, 1..9).prop_map(move |events| {
         let event = |(n, (value, rank, facts, received, kind)): (usize, (i64, u16, Vec<Fact>, i64, u8))| Incoming {
             // Ids that do not sort as the events do.
-            id: CompactString::from(format!("evt_{}", (n * 7 + 3) % 11)),
+            id: format!("evt_{}", (n * 7 + 3) % 11).into(),
             event_type: CompactString::from(format!("type.{kind}")),
             order: OrderKey { class, value: if class == OrderClass::Arrival { 0 } else { value + 1 } },
             occurred_at: UnixNanos::from_seconds(value),

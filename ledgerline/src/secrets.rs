@@ -106,10 +106,6 @@ pub struct SourceSecrets {
 impl SourceSecrets {
     /// Reads the secrets of all sources.
     pub fn read(loaded: &Loaded) -> Outcome<Self> {
-        #[cfg(feature = "aws")]
-        if let Some(aws) = &loaded.settings.aws {
-            crate::aws_secrets::reach_by(crate::place::aws::options(aws));
-        }
         let mut sources = Vec::new();
         let mut sets = HashMap::new();
         let mut api_keys = HashMap::new();

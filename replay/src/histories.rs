@@ -15,7 +15,6 @@
 use std::hash::BuildHasher as _;
 use std::path::PathBuf;
 
-use hashbrown::HashTable;
 use ledgerline_domain::Result;
 use ledgerline_domain::fold::{Fate, Incoming, settle, take};
 use ledgerline_domain::ids::EntityKey;
@@ -25,8 +24,9 @@ use crate::cold::Cold;
 use crate::rebuild::Counts;
 use crate::spill::SpillWriter;
 use crate::spilled::{self, Compared};
+use crate::warm::{Warm, WarmRing};
 
-/// Records kept as they are; twice this at most.
+/// Records kept as they are.
 const WARM_MAX: usize = 512;
 /// How often a part that is too large by itself is split again: each time into [`Bounds::parts`].
 const DEPTH_MAX: u32 = 3;
@@ -58,8 +58,9 @@ pub(crate) struct Histories {
     bounds: Bounds,
     /// Keys come from providers, so the hash is keyed at random.
     hasher: foldhash::fast::RandomState,
-    young: HashTable<Warm>,
-    old: HashTable<Warm>,
+    warm: WarmRing,
+    /// Records that became cold since the parts were tidied.
+    cooled: usize,
     parts: Vec<Part>,
     /// What became of the events so far; those in files are counted when they are folded.
     fates: Fates,
@@ -82,14 +83,6 @@ impl Fates {
     }
 }
 
-/// A record as it is, and the hash of its key.
-#[derive(Debug)]
-struct Warm {
-    hash: u64,
-    shard: u16,
-    record: EntityRecord,
-}
-
 /// Cold records and where they are.
 #[derive(Debug)]
 enum Part {
@@ -101,8 +94,8 @@ impl Histories {
     /// None yet. `hasher` is the one that hashes are made with.
     pub fn new(bounds: Bounds, hasher: foldhash::fast::RandomState) -> Self {
         let parts = (0..bounds.parts.max(1)).map(|_| Part::Here(Cold::default())).collect();
-        let (young, old) = (HashTable::new(), HashTable::new());
-        Self { bounds, hasher, young, old, parts, fates: Fates::default(), buffer: Vec::new() }
+        let warm = WarmRing::new(bounds.warm);
+        Self { bounds, hasher, warm, cooled: 0, parts, fates: Fates::default(), buffer: Vec::new() }
     }
 
     /// The hash of a key, for those that ask for one.
@@ -118,34 +111,29 @@ impl Histories {
     /// Takes an event of a shard into its entity's history. Its fate is known at once, unless it went
     /// to a file.
     pub fn take(&mut self, hash: u64, shard: u16, key: EntityKey, event: Incoming) -> Result<Option<Fate>> {
-        let same = |warm: &Warm| warm.hash == hash && warm.record.key == key;
-        let fate = if let Some(warm) = self.young.find_mut(hash, same) {
+        let fate = if let Some(warm) = self.warm.get(hash, &key) {
             self.fates.crossed |= warm.shard != shard;
             take_and_fold(&mut warm.record, event)
         } else {
             let part = self.part(hash);
-            let mut warm = match self.old.find_entry(hash, same) {
-                Ok(found) => found.remove().0,
-                Err(_) => match self.parts.get_mut(part) {
-                    Some(Part::Away(file)) => {
-                        spilled::push_event(file, shard, &key, &event)?;
-                        return Ok(None);
+            let mut warm = match self.parts.get_mut(part) {
+                Some(Part::Away(file)) => {
+                    spilled::push_event(file, shard, &key, &event)?;
+                    return Ok(None);
+                }
+                Some(Part::Here(cold)) => {
+                    match cold.remove(hash, key.as_str(), |lying| (lying.shard, lying.record())) {
+                        Some((shard, record)) => Warm { hash, shard, record: record? },
+                        None => Warm { hash, shard, record: EntityRecord::empty(key) },
                     }
-                    Some(Part::Here(cold)) => {
-                        match cold.remove(hash, key.as_str(), |lying| (lying.shard, lying.record())) {
-                            Some((shard, record)) => Warm { hash, shard, record: record? },
-                            None => Warm { hash, shard, record: EntityRecord::empty(key) },
-                        }
-                    }
-                    None => Warm { hash, shard, record: EntityRecord::empty(key) },
-                },
+                }
+                None => Warm { hash, shard, record: EntityRecord::empty(key) },
             };
             self.fates.crossed |= warm.shard != shard;
             let fate = take_and_fold(&mut warm.record, event);
-            if self.young.len() >= self.bounds.warm {
-                self.cool()?;
+            if let Some(old) = self.warm.put(warm) {
+                self.cool(old)?;
             }
-            self.young.insert_unique(hash, warm, |warm| warm.hash);
             fate
         };
         self.fates.counts.count(fate);
@@ -172,25 +160,25 @@ impl Histories {
 
     /// Puts every record into its stored form. To be called after the last event.
     pub fn finish(&mut self) -> Result<()> {
-        self.cool()?;
-        self.cool()
+        self.warm.take_all().try_for_each(|warm| self.cool(warm))
     }
 
-    /// The old records become cold and the young ones old.
-    fn cool(&mut self) -> Result<()> {
-        let mut old = std::mem::take(&mut self.old);
-        for Warm { hash, shard, mut record } in old.drain() {
-            settle(&mut record);
-            let binary = record.encode_binary(std::mem::take(&mut self.buffer))?;
-            self.put(hash, shard, &record.key, &binary)?;
-            self.buffer = binary;
+    /// A record becomes cold.
+    fn cool(&mut self, warm: Warm) -> Result<()> {
+        let Warm { hash, shard, mut record } = warm;
+        settle(&mut record);
+        let binary = record.encode_binary(std::mem::take(&mut self.buffer))?;
+        self.put(hash, shard, &record.key, &binary)?;
+        self.buffer = binary;
+        self.cooled += 1;
+        if self.cooled >= self.bounds.warm {
+            self.cooled = 0;
+            self.parts.iter_mut().for_each(|part| {
+                if let Part::Here(cold) = part {
+                    cold.tidy();
+                }
+            });
         }
-        self.old = std::mem::replace(&mut self.young, old);
-        self.parts.iter_mut().for_each(|part| {
-            if let Part::Here(cold) = part {
-                cold.tidy();
-            }
-        });
         Ok(())
     }
 
@@ -237,7 +225,7 @@ impl Histories {
             Part::Here(cold) => cold.len(),
             Part::Away(_) => 0,
         });
-        self.young.len() + self.old.len() + cold.sum::<usize>()
+        self.warm.len() + cold.sum::<usize>()
     }
 
     /// Gives all records, finished and a table at a time; `each` keeps or drops it. Parts that are in

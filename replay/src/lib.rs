@@ -50,6 +50,7 @@ mod spill;
 mod spilled;
 mod statements;
 mod walk;
+mod warm;
 
 #[cfg(test)]
 mod bounded_tests;

@@ -59,7 +59,7 @@ pub struct Limits<'a> {
     pub threads: usize,
     /// Most bytes of entity records in memory, of all threads together. What is beyond goes to files.
     /// Not counted: some segments with their events (about 64 MiB with two threads), the records of the
-    /// last events (1024 per thread), and the history of an entity that is larger than this by itself.
+    /// last events (512 per thread), and the history of an entity that is larger than this by itself.
     pub memory_bytes: usize,
     /// Directory of these files, which must exist; without one the system's for temporary files. They
     /// have no names, so nothing is left of them however the process ends. They may take as much as the

@@ -97,8 +97,7 @@ fn may_hold(selector: &Selector, contents: &Contents) -> bool {
         TimeOf::Arrival => contents.arrived_at.meets(*from, *to),
         // Where an event says nothing, its time of receipt stands in.
         TimeOf::Occurred => {
-            contents.occurred_at.is_some_and(|span| span.meets(*from, *to))
-                || contents.received_at.meets(*from, *to)
+            contents.occurred_at.is_some_and(|span| span.meets(*from, *to)) || contents.received_at.meets(*from, *to)
         }
     };
     let has = |source: &str| contents.sources.contains_key(source);
@@ -133,7 +132,7 @@ impl<'a, A: Archive> Selection<'a, A> {
         selection.report.segments = listed.len() as u64;
         let there: BTreeSet<String> = listed.iter().map(SegmentKey::text).collect();
         for (key, segment) in &selection.known {
-            if !there.contains(key) && selection.may_hold(&segment.contents) {
+            if !there.contains(key) && may_hold(selection.selector, &segment.contents) {
                 let words = format!("the manifest of {} names it, but it is not there", segment.hour);
                 selection.faults.note(FaultKind::Missing, key, words);
             }
@@ -272,7 +271,7 @@ impl<'a, A: Archive> Selection<'a, A> {
             self.faults.note(FaultKind::Misplaced, text, words);
             return Ok(None);
         }
-        if !self.may_hold(&segment.info().contents) {
+        if !may_hold(self.selector, &segment.info().contents) {
             self.report.segments_looked_into += 1;
             return Ok(None);
         }

@@ -45,6 +45,12 @@ run "tasks" {
     error_message = "settings by environment, a role of its own"
   }
   assert {
+    condition = alltrue([for task in aws_ecs_task_definition.this :
+      { for e in jsondecode(task.container_definitions)[0].environment : e.name => e.value }.LEDGERLINE_EMF == "ledgerline"
+    ])
+    error_message = "metrics go to CloudWatch under the name that the alarms look for"
+  }
+  assert {
     condition     = alltrue([for group in aws_cloudwatch_log_group.this : group.retention_in_days == 365 && group.kms_key_id == var.kms_key_arn])
     error_message = "logs end and are encrypted"
   }

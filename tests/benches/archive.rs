@@ -7,7 +7,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
 
 use bytes::Bytes;
 use ledgerline_adapters::embedded::LocalArchive;
@@ -21,7 +20,7 @@ use ledgerline_replay::select::{Selection, SelectionReport};
 use ledgerline_replay::selector::Selector;
 use ledgerline_tests::bare_parquet;
 use ledgerline_tests::bodies::body;
-use ledgerline_tests::limits::median;
+use ledgerline_tests::limits::{Watch, median};
 use ledgerline_tests::sealed::seal;
 use ledgerline_tests::vault::{HOUR, HOUR_NANOS};
 
@@ -55,13 +54,13 @@ fn writing() {
     let records = records(0..60_000, |n| HOUR + n as i64 * 1000);
     let mut seconds = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
-        let began = Instant::now();
+        let began = Watch::start();
         let mut bare_bytes = 0;
         for part in records.chunks(1700) {
             bare_bytes += bare_parquet::write(part).len();
         }
-        seconds[0].push(began.elapsed().as_secs_f64());
-        let began = Instant::now();
+        seconds[0].push(began.seconds());
+        let began = Watch::start();
         let (mut after, mut bytes) = (None, 0);
         for part in records.chunks(1700) {
             let place = SegmentPlace { stream: "main".into(), shard: ShardId::numbered(0), after: after.take() };
@@ -71,7 +70,7 @@ fn writing() {
             bytes += segment.bytes.len();
             after = Some((segment.info.last.clone(), Link { key: segment.info.key(), sha256: segment.sha256 }));
         }
-        seconds[1].push(began.elapsed().as_secs_f64());
+        seconds[1].push(began.seconds());
         assert!(bare_bytes < bytes && bytes < bare_bytes * 11 / 10, "the same rows: {bare_bytes} and {bytes} bytes");
     }
     let [bare, ours] = seconds.map(median);
@@ -103,11 +102,11 @@ async fn reading(events: usize) {
         let mut seconds = Vec::new();
         let mut report = SelectionReport::default();
         for _ in 0..if goal.is_some() { ROUNDS } else { 3 } {
-            let began = Instant::now();
+            let began = Watch::start();
             let mut selection = Selection::begin(&archive, "main", selector).await.expect("begun");
             while selection.next().await.expect("a row").is_some() {}
             report = selection.finish();
-            seconds.push(began.elapsed().as_secs_f64());
+            seconds.push(began.seconds());
             assert!(report.is_clean());
         }
         let seconds = median(seconds);

@@ -4,7 +4,7 @@
 //! One core: `taskset -c 0 cargo bench -p ledgerline-tests --bench catch_up`
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ledgerline_adapters::embedded::{Embedded, EmbeddedOptions};
@@ -13,7 +13,7 @@ use ledgerline_domain::ports::{Entities, Log};
 use ledgerline_domain::provider::{Provider, Sources};
 use ledgerline_processor::apply::{self, ApplySettings, Progress};
 use ledgerline_tests::bodies::body;
-use ledgerline_tests::limits::{median, parse_and_fold};
+use ledgerline_tests::limits::{Watch, median, parse_and_fold};
 use ledgerline_tests::sealed::record;
 use tokio::sync::watch;
 
@@ -26,9 +26,9 @@ fn main() {
     let bodies: Vec<Bytes> = (0..EVENTS).map(|n| Bytes::from(body(n))).collect();
     let (mut limits, mut ours) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        let began = Instant::now();
+        let began = Watch::start();
         assert_eq!(parse_and_fold(bodies.iter().map(AsRef::as_ref)).0, EVENTS / 3);
-        limits.push(EVENTS as f64 / began.elapsed().as_secs_f64());
+        limits.push(EVENTS as f64 / began.seconds());
         ours.push(runtime.block_on(catch_up(&bodies)));
         println!("round {round}: limit {:.0}/s, catch-up {:.0}/s", limits[round], ours[round]);
     }
@@ -52,7 +52,7 @@ async fn catch_up(bodies: &[Bytes]) -> f64 {
     }
     let progress = Arc::new(Progress::default());
     let (stop, stopped) = watch::channel(false);
-    let began = Instant::now();
+    let began = Watch::start();
     let running = tokio::spawn(apply::run(
         data.log.clone(),
         data.store.clone(),
@@ -67,7 +67,7 @@ async fn catch_up(bodies: &[Bytes]) -> f64 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
-    let rate = bodies.len() as f64 / began.elapsed().as_secs_f64();
+    let rate = bodies.len() as f64 / began.seconds();
     stop.send(true).expect("it runs");
     running.await.expect("no panic").expect("a good end");
     assert_eq!(progress.counts().appended, bodies.len() as u64);

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use ledgerline_domain::envelope::Envelope;
@@ -15,7 +14,7 @@ use ledgerline_domain::interpret::{Reading, interpret};
 use ledgerline_domain::provider::{Provider, Sources};
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_tests::bodies::body;
-use ledgerline_tests::limits::{median, parse_and_fold};
+use ledgerline_tests::limits::{Watch, median, parse_and_fold};
 use ledgerline_tests::sealed::seal;
 
 const EVENTS: usize = 200_000;
@@ -33,9 +32,9 @@ fn main() {
     println!("{EVENTS} events of {} bytes, envelopes of {} bytes", bodies[0].len(), encoded[0].len());
 
     let rate = |work: &dyn Fn() -> usize| {
-        let began = Instant::now();
+        let began = Watch::start();
         assert!(work() > 0);
-        EVENTS as f64 / began.elapsed().as_secs_f64()
+        EVENTS as f64 / began.seconds()
     };
     let mut figures: Vec<Vec<f64>> = vec![Vec::new(); 5];
     for _ in 0..ROUNDS {

@@ -6,7 +6,7 @@
 //! Two threads: `cargo bench -p ledgerline-tests --bench replay`
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ledgerline_adapters::SystemClock;
@@ -21,7 +21,7 @@ use ledgerline_replay::lookup::events_of;
 use ledgerline_replay::rebuild::{Input, Limits, rebuild};
 use ledgerline_replay::verify::verify;
 use ledgerline_tests::bodies::body;
-use ledgerline_tests::limits::{median, parse_and_fold};
+use ledgerline_tests::limits::{Watch, median, parse_and_fold};
 use ledgerline_tests::sealed::record;
 use tokio::sync::watch;
 
@@ -55,23 +55,23 @@ async fn run() {
     let wanted = EntityKey::parse("stripe/payment/pi_000000000000000000050000").expect("a key");
     let mut figures: [Vec<f64>; 6] = Default::default();
     for _ in 0..ROUNDS {
-        let mut timed = |at: usize, began: Instant| figures[at].push(began.elapsed().as_secs_f64());
-        let began = Instant::now();
+        let mut timed = |at: usize, began: Watch| figures[at].push(began.seconds());
+        let began = Watch::start();
         assert_eq!(parse_and_fold(bodies.iter().map(AsRef::as_ref)).0, EVENTS / 3);
         timed(0, began);
         for threads in 1..=cores.min(2) {
             let input = input_on(threads);
-            let began = Instant::now();
+            let began = Watch::start();
             let rebuilt = rebuild(&*data.archive, &input, &mut |_| {}).await.expect("rebuilt");
             timed([1, 4][threads - 1], began);
             assert_eq!(rebuilt.counts.records, EVENTS as u64);
             drop(rebuilt);
-            let began = Instant::now();
+            let began = Watch::start();
             let report = verify(&*data.archive, &*data.store, &input, &shards_of, &mut |_| {}).await.expect("verified");
             timed([2, 5][threads - 1], began);
             assert!(report.is_clean());
         }
-        let began = Instant::now();
+        let began = Watch::start();
         let found = events_of(&*data.archive, STREAM_DEFAULT, None, &wanted).await.expect("looked up");
         timed(3, began);
         assert_eq!(found.len(), 3);

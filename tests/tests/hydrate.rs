@@ -157,7 +157,7 @@ impl Service {
 /// Folds the archive again, with this API key and no provider to ask.
 async fn proved(folder: &Path, api_key: &str) -> Report {
     let machine = Machine::open(loaded(folder, api_key)).await.unwrap();
-    machine.replay().verify(&machine.data.archive, &machine.data.store, &mut |_| {}).await.unwrap()
+    machine.replay().verify(&machine.data.archive, &*machine.data.store, &mut |_| {}).await.unwrap()
 }
 
 const PAID: &str = r#""status":"paid","amount":{"value":"10.00","currency":"EUR"}"#;

@@ -135,7 +135,6 @@ impl World {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the shape that is asked for")]
 fn shards_of(key: &EntityKey) -> Vec<ShardId> {
     shard_of(key).into_iter().collect()
 }

@@ -86,10 +86,10 @@ impl Envelope {
     fn read(text: &Bytes, evidence: bool) -> Result<Self> {
         let wire = Wire::read(text)?;
         let version: u32 = wire
-            .ledgerlineversion
+            .get(VERSION)
             .and_then(|version| version.raw.parse().ok())
             .ok_or_else(|| Error::data("read an envelope: no version"))?;
-        if version == CLAIM_VERSION && wire.data.is_none() && wire.data_base64.is_none() {
+        if version == CLAIM_VERSION && wire.data.is_none() && wire.get(DATA_BASE64).is_none() {
             return Err(Error::data(
                 "read an envelope whose body is kept apart from the log: read the log through the claim check, which \
                  fetches it",
@@ -100,14 +100,14 @@ impl Envelope {
                 "read an envelope of version {version}: this program knows versions up to {ENVELOPE_VERSION}; use a newer one"
             )));
         }
-        let body = match (wire.data, wire.data_base64) {
+        let body = match (wire.data, wire.get(DATA_BASE64)) {
             (Some(data), None) => text.slice_ref(data),
             (None, Some(coded)) => Bytes::from(
                 BASE64.decode(coded.raw).map_err(|e| Error::data("read an envelope's data_base64").because(e))?,
             ),
             _ => return Err(Error::data("read an envelope: it must have one of data and data_base64")),
         };
-        let part = match (wire.requestdigest, wire.requestindex) {
+        let part = match (wire.get(REQUEST_DIGEST), wire.get(REQUEST_INDEX)) {
             (Some(digest), Some(index)) => Some(RequestPart {
                 digest: string(digest)?.into(),
                 index: string(index)?.parse().map_err(|_| Error::data("read an envelope's requestindex"))?,
@@ -115,51 +115,83 @@ impl Envelope {
             _ => None,
         };
         let event = Identified {
-            id: needed(wire.id)?.into(),
-            event_type: needed(wire.event_type)?.into(),
-            entity: EntityKey::parse(&needed(wire.subject)?)?,
+            id: needed(wire.get(ID))?.into(),
+            event_type: needed(wire.get(TYPE))?.into(),
+            entity: EntityKey::parse(&needed(wire.get(SUBJECT))?)?,
             order: OrderKey {
-                class: OrderClass::parse(&needed(wire.orderclass)?)?,
-                value: needed(wire.ordervalue)?.parse().map_err(|_| Error::data("read an envelope's ordervalue"))?,
+                class: OrderClass::parse(&needed(wire.get(ORDER_CLASS))?)?,
+                value: needed(wire.get(ORDER_VALUE))?
+                    .parse()
+                    .map_err(|_| Error::data("read an envelope's ordervalue"))?,
             },
-            occurred_at: wire.time.map(|time| UnixNanos::parse_rfc3339(&string(time)?)).transpose()?,
+            occurred_at: wire.get(TIME).map(|time| UnixNanos::parse_rfc3339(&string(time)?)).transpose()?,
             body,
             part,
-            unreadable: wire.unreadable.map(|u| string(u).map(Cow::into_owned)).transpose()?,
+            unreadable: wire.get(UNREADABLE).map(|u| string(u).map(Cow::into_owned)).transpose()?,
         };
-        let received_at = UnixNanos::parse_rfc3339(&needed(wire.receivedat)?)?;
+        let received_at = UnixNanos::parse_rfc3339(&needed(wire.get(RECEIVED_AT))?)?;
         let of_evidence = |value| if evidence { needed(value) } else { Ok(Cow::Borrowed("")) };
         Ok(Self {
             event,
             received_at,
-            content_type: wire.datacontenttype.filter(|_| evidence).map(string).transpose()?.unwrap_or_default().into(),
-            key_id: of_evidence(wire.keyid)?.into(),
-            signature_headers: of_evidence(wire.signatureheaders)?.into_owned(),
-            redrive_run: wire.redriverun.filter(|_| evidence).map(string).transpose()?.map(Into::into),
+            content_type: wire
+                .get(CONTENT_TYPE)
+                .filter(|_| evidence)
+                .map(string)
+                .transpose()?
+                .unwrap_or_default()
+                .into(),
+            key_id: of_evidence(wire.get(KEY_ID))?.into(),
+            signature_headers: of_evidence(wire.get(SIGNATURE_HEADERS))?.into_owned(),
+            redrive_run: wire.get(REDRIVE_RUN).filter(|_| evidence).map(string).transpose()?.map(Into::into),
         })
     }
 }
 
+/// The members that are strings, in the order in which they are written.
+const MEMBERS: [&str; 17] = [
+    "id",
+    "source",
+    "type",
+    "subject",
+    "time",
+    "ledgerlineversion",
+    "receivedat",
+    "orderclass",
+    "ordervalue",
+    "keyid",
+    "signatureheaders",
+    "requestdigest",
+    "requestindex",
+    "unreadable",
+    "redriverun",
+    "datacontenttype",
+    "data_base64",
+];
+
+// Their places in it. `source` is the front of `subject` and not needed.
+const ID: usize = 0;
+const TYPE: usize = 2;
+const SUBJECT: usize = 3;
+const TIME: usize = 4;
+const VERSION: usize = 5;
+const RECEIVED_AT: usize = 6;
+const ORDER_CLASS: usize = 7;
+const ORDER_VALUE: usize = 8;
+const KEY_ID: usize = 9;
+const SIGNATURE_HEADERS: usize = 10;
+const REQUEST_DIGEST: usize = 11;
+const REQUEST_INDEX: usize = 12;
+const UNREADABLE: usize = 13;
+const REDRIVE_RUN: usize = 14;
+const CONTENT_TYPE: usize = 15;
+const DATA_BASE64: usize = 16;
+
 /// What stands between the quotes of each string, and the bytes of `data`.
 #[derive(Default)]
 struct Wire<'a> {
-    id: Option<Quoted<'a>>,
-    event_type: Option<Quoted<'a>>,
-    subject: Option<Quoted<'a>>,
-    time: Option<Quoted<'a>>,
-    ledgerlineversion: Option<Quoted<'a>>,
-    receivedat: Option<Quoted<'a>>,
-    orderclass: Option<Quoted<'a>>,
-    ordervalue: Option<Quoted<'a>>,
-    keyid: Option<Quoted<'a>>,
-    signatureheaders: Option<Quoted<'a>>,
-    requestdigest: Option<Quoted<'a>>,
-    requestindex: Option<Quoted<'a>>,
-    unreadable: Option<Quoted<'a>>,
-    redriverun: Option<Quoted<'a>>,
-    datacontenttype: Option<Quoted<'a>>,
+    strings: [Option<Quoted<'a>>; MEMBERS.len()],
     data: Option<&'a [u8]>,
-    data_base64: Option<Quoted<'a>>,
 }
 
 impl<'a> Wire<'a> {
@@ -177,35 +209,39 @@ impl<'a> Wire<'a> {
             None => members,
         };
         let mut rest = simdutf8::basic::from_utf8(head).map_err(|e| not_written().because(e))?;
+        let mut next = 0;
         while !rest.is_empty() {
-            let (name, after) = rest.strip_prefix(",\"").and_then(to_quote).ok_or_else(not_written)?;
-            let (value, after) = after.strip_prefix(":\"").and_then(to_quote).ok_or_else(not_written)?;
-            rest = after;
-            let place = match name.raw {
-                "id" => &mut wire.id,
-                "type" => &mut wire.event_type,
-                "subject" => &mut wire.subject,
-                "time" => &mut wire.time,
-                "ledgerlineversion" => &mut wire.ledgerlineversion,
-                "receivedat" => &mut wire.receivedat,
-                "orderclass" => &mut wire.orderclass,
-                "ordervalue" => &mut wire.ordervalue,
-                "keyid" => &mut wire.keyid,
-                "signatureheaders" => &mut wire.signatureheaders,
-                "requestdigest" => &mut wire.requestdigest,
-                "requestindex" => &mut wire.requestindex,
-                "unreadable" => &mut wire.unreadable,
-                "redriverun" => &mut wire.redriverun,
-                "datacontenttype" => &mut wire.datacontenttype,
-                "data_base64" => &mut wire.data_base64,
-                _ => continue,
+            let member = rest.strip_prefix(",\"").ok_or_else(not_written)?;
+            let (at, value) = match expected(member, next) {
+                Some((at, value)) => (Some(at), value),
+                None => {
+                    let (name, after) = to_quote(member).ok_or_else(not_written)?;
+                    let known = MEMBERS.iter().position(|known| *known == name.raw);
+                    (known, after.strip_prefix(":\"").ok_or_else(not_written)?)
+                }
             };
-            if place.replace(value).is_some() {
+            let (value, after) = to_quote(value).ok_or_else(not_written)?;
+            rest = after;
+            let Some(at) = at else { continue };
+            next = at + 1;
+            if wire.strings.get_mut(at).is_none_or(|place| place.replace(value).is_some()) {
                 return Err(not_written());
             }
         }
         Ok(wire)
     }
+
+    /// The member at that place of [`MEMBERS`].
+    fn get(&self, at: usize) -> Option<Quoted<'a>> {
+        self.strings.get(at).copied().flatten()
+    }
+}
+
+/// The member that `text` begins with, if it is one of the next two that are written, and its value behind the
+/// quote: most members are, and comparing is faster than looking for the end of the name.
+fn expected(text: &str, next: usize) -> Option<(usize, &str)> {
+    let likely = MEMBERS.iter().enumerate().skip(next).take(2);
+    likely.into_iter().find_map(|(at, name)| Some((at, text.strip_prefix(name)?.strip_prefix("\":\"")?)))
 }
 
 /// What stands between the quotes of a JSON string.

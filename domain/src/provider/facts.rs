@@ -145,7 +145,7 @@ impl PlannedFact {
             }
             None => self.status_default,
         };
-        let reference = reference.map(CompactString::from);
+        let reference = reference.map(Into::into);
         Ok(Some(Fact { kind: self.kind, amount, currency, basis: self.basis, reference, status }))
     }
 

@@ -29,6 +29,7 @@ use crate::envelope::{Envelope, Identified, is_json_text};
 use crate::error::{Error, Result};
 use crate::ids::{EVENT_ID_BYTES_MAX, SourceName};
 use crate::request::{Headers, RawRequest};
+use crate::text::IdText;
 use crate::time::UnixNanos;
 
 /// Hex digits of the digest in the id of a fetched event: 128 bits.
@@ -71,7 +72,7 @@ struct Shape {
 pub struct Fetch {
     address: String,
     source: SourceName,
-    id: CompactString,
+    id: IdText,
     event_type: CompactString,
     occurred_at: Option<UnixNanos>,
     shape: Arc<Shape>,
@@ -212,14 +213,14 @@ impl Fetch {
 }
 
 /// The id of a fetched event whose notification had `id`.
-pub(super) fn fetched_id(id: &str, body: &[u8]) -> CompactString {
+pub(super) fn fetched_id(id: &str, body: &[u8]) -> IdText {
     let digest = hex::encode(Sha256::digest(body));
     let digest = digest.get(..DIGEST_DIGITS).unwrap_or_default();
     if id.len() + 1 + DIGEST_DIGITS > EVENT_ID_BYTES_MAX {
         // The body holds the whole id, so its digest tells two of them apart.
         return digest.into();
     }
-    compact_str::format_compact!("{id}{SEPARATOR}{digest}")
+    format!("{id}{SEPARATOR}{digest}").into()
 }
 
 /// Identifies a fetched event: `plan` reads our own body.

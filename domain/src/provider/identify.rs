@@ -14,6 +14,7 @@ use crate::envelope::{Identified, REQUEST_KIND, RequestPart, UNREADABLE_KIND};
 use crate::ids::{EVENT_ID_BYTES_MAX, EVENT_TYPE_BYTES_MAX, EntityKey, SourceName};
 use crate::order::{OrderClass, OrderKey};
 use crate::request::{Headers, RawRequest};
+use crate::text::IdText;
 use crate::time::UnixNanos;
 
 /// Most events that one request may carry.
@@ -180,7 +181,7 @@ impl IdentifyPlan {
         source: &SourceName,
         headers: &dyn Headers,
         found: &Found<'_>,
-    ) -> Result<(CompactString, CompactString, EntityKey, OrderKey, Option<UnixNanos>), Reason> {
+    ) -> Result<(IdText, CompactString, EntityKey, OrderKey, Option<UnixNanos>), Reason> {
         let id = first_text(&self.id, found, headers, "").ok_or("no event id where the provider file looks for it")?;
         if id.len() > EVENT_ID_BYTES_MAX {
             return Err(format!("the event id is longer than {EVENT_ID_BYTES_MAX} bytes"));
@@ -365,5 +366,14 @@ fn own(
 ) -> Identified {
     let entity = EntityKey::digest(source, kind, &digest);
     let order = OrderKey { class: OrderClass::Arrival, value: 0 };
-    Identified { id: digest, event_type: event_type.into(), entity, order, occurred_at: None, body, part, unreadable }
+    Identified {
+        id: digest.into(),
+        event_type: event_type.into(),
+        entity,
+        order,
+        occurred_at: None,
+        body,
+        part,
+        unreadable,
+    }
 }

@@ -115,7 +115,7 @@ mod tests {
     fn event(n: u64) -> Incoming {
         let at = UnixNanos::from_nanos(1_790_000_000_000_000_000);
         Incoming {
-            id: compact_str::format_compact!("evt_{n}"),
+            id: format!("evt_{n}").into(),
             event_type: "order.updated".into(),
             order: OrderKey { class: OrderClass::Monotonic, value: i64::try_from(n).unwrap() },
             occurred_at: Some(at),

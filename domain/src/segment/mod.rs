@@ -15,6 +15,7 @@
 //! newer version; [`Internal`](crate::ErrorKind::Internal) when a writer is used against its rules.
 
 mod checksum;
+mod columns;
 mod contents;
 mod damage;
 mod info;

@@ -266,9 +266,16 @@ pub(super) fn may_hold_by_filter(object: &Bytes, group: &RowGroupMetaData, entit
 
 /// What the footer says the segment is; its columns are checked.
 pub(super) fn info_of(metadata: &ParquetMetaData) -> Result<SegmentInfo> {
+    // The version first: a newer segment may well have other columns.
+    let info = info_by_pairs(metadata)?;
+    check_columns(metadata)?;
+    Ok(info)
+}
+
+/// The same without a look at the columns.
+pub(super) fn info_by_pairs(metadata: &ParquetMetaData) -> Result<SegmentInfo> {
     let pairs = metadata.file_metadata().key_value_metadata().map(Vec::as_slice).unwrap_or_default();
     let info = SegmentInfo::from_pairs(pairs)?;
-    check_columns(metadata)?;
     if u64::try_from(metadata.file_metadata().num_rows()) != Ok(info.count) {
         return Err(damaged());
     }

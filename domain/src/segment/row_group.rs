@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::ids::{EntityKey, SequenceNumber};
 use crate::order::{OrderClass, OrderKey};
 use crate::ports::Sequenced;
+use crate::text::IdText;
 
 /// A place between two rows of a row group. Columns of plain values are read row by row, the others
 /// some rows ahead.
@@ -132,11 +133,11 @@ impl Cursor {
         let class = OrderClass::parse(utf8(self.order_class.value()?.data())?)?;
         let unpacker = &mut self.unpacker;
         let event = Identified {
-            id: self.event_id.next(unpacker, |page, at| text(&page[at]))?,
+            id: self.event_id.next(unpacker, |page, at| utf8(&page[at]).map(IdText::from))?,
             event_type: text(self.event_type.value()?.data())?,
             entity: self
                 .entity
-                .next(unpacker, |page, at| EntityKey::try_from(text(&page[at])?).map_err(|e| damaged().because(e)))?,
+                .next(unpacker, |page, at| EntityKey::parse(utf8(&page[at])?).map_err(|e| damaged().because(e)))?,
             order: OrderKey { class, value: *self.order_value.value()? },
             occurred_at: self.occurred_at.maybe()?,
             body: self.body.next(unpacker, |page, at| Ok(page.slice(at)))?,

@@ -20,11 +20,11 @@
 //!
 //! Times are microseconds with a column for the rest, because Spark reads no nanoseconds.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parquet::basic::{Compression, Encoding, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel};
 use parquet::errors::Result;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
 use parquet::schema::types::{ColumnPath, Type, TypePtr};
 
 /// Rows per row group, at most: what a look-up reads of one column.
@@ -104,8 +104,16 @@ pub(super) const COLUMNS: [(&str, Kind); 21] = [
     ("redrive_run", Kind::MaybeText),
 ];
 
-/// The Parquet schema.
+/// The Parquet schema; made once.
 pub(super) fn schema() -> Result<TypePtr> {
+    static MADE: OnceLock<TypePtr> = OnceLock::new();
+    match MADE.get() {
+        Some(made) => Ok(made.clone()),
+        None => make_schema().map(|made| MADE.get_or_init(|| made).clone()),
+    }
+}
+
+fn make_schema() -> Result<TypePtr> {
     let fields = COLUMNS.iter().map(|(name, kind)| {
         let time = LogicalType::timestamp(true, TimeUnit::MICROS);
         let (physical, logical) = match kind {
@@ -129,8 +137,16 @@ pub(super) fn schema() -> Result<TypePtr> {
     Ok(Arc::new(Type::group_type_builder("segment").with_fields(fields).build()?))
 }
 
-/// How the columns are written.
-pub(super) fn properties() -> Result<WriterProperties> {
+/// How the columns are written; made once.
+pub(super) fn properties() -> Result<WriterPropertiesPtr> {
+    static MADE: OnceLock<WriterPropertiesPtr> = OnceLock::new();
+    match MADE.get() {
+        Some(made) => Ok(made.clone()),
+        None => make_properties().map(|made| MADE.get_or_init(|| Arc::new(made)).clone()),
+    }
+}
+
+fn make_properties() -> Result<WriterProperties> {
     let mut properties = WriterProperties::builder()
         .set_created_by("ledgerline".to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))

@@ -5,14 +5,18 @@
 //! that is not what was written. Damage in a block that is not read is not seen.
 
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::metadata::{
+    ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy, RowGroupMetaData,
+};
+use parquet::schema::types::SchemaDescriptor;
 
 use super::checksum::{self, BLOCK_BYTES, Ending};
 use super::info::SegmentInfo;
 use super::reader::{self, SegmentReader, damaged, fenced, undecodable, unsound};
-use super::schema::ENTITY;
+use super::schema::{self, ENTITY};
 use crate::envelope::Envelope;
 use crate::error::Result;
 use crate::ids::EntityKey;
@@ -22,13 +26,16 @@ use crate::ports::{End, Sequenced};
 #[derive(Debug)]
 pub enum Footer {
     /// A segment, of which only the footer is there.
-    Whole(SparseSegment),
+    Whole(Box<SparseSegment>),
     /// The footer is longer than what was given: so many of the last bytes are needed.
     Longer(u64),
 }
 
 /// Such a segment.
 pub struct SparseSegment {
+    /// The footer's own text.
+    text: Bytes,
+    /// What a look-up needs of it.
     metadata: ParquetMetaData,
     info: SegmentInfo,
     /// Bytes of the data part.
@@ -52,12 +59,13 @@ impl SparseSegment {
         fenced(|| {
             // Behind the footer stand its length and the magic number.
             let text = end.bytes.get(footer..end.bytes.len() - 8).ok_or_else(damaged)?;
-            let metadata = ParquetMetaDataReader::decode_metadata(text).map_err(undecodable)?;
-            let info = reader::info_of(&metadata)?;
+            let text = end.bytes.slice_ref(text);
+            let metadata = decode_some(&text)?;
+            let info = reader::info_by_pairs(&metadata)?;
             let footer_bytes = (end.bytes.len() - footer) as u64;
             let data_bytes = usize::try_from(end.size - footer_bytes).map_err(|_| damaged())?;
-            let sums = end.bytes.slice(blocks);
-            Ok(Footer::Whole(Self { metadata, info, data_bytes, sums, object: Bytes::new(), there: Vec::new() }))
+            let (sums, object, there) = (end.bytes.slice(blocks), Bytes::new(), Vec::new());
+            Ok(Footer::Whole(Box::new(Self { text, metadata, info, data_bytes, sums, object, there })))
         })
     }
 
@@ -128,7 +136,12 @@ impl SparseSegment {
         if !self.filters_wanted(entities)?.is_empty() || !self.groups_wanted(entities)?.is_empty() {
             return Err(unsound("some of its parts were not read"));
         }
-        SegmentReader::of(self.object, self.metadata, self.info).rows_of_any(entities)
+        let metadata = fenced(|| {
+            let metadata = ParquetMetaDataReader::decode_metadata(&self.text).map_err(undecodable)?;
+            reader::info_of(&metadata)?;
+            Ok(metadata)
+        })?;
+        SegmentReader::of(self.object, metadata, self.info).rows_of_any(entities)
     }
 
     /// The row groups that may hold rows about any of them, by their statistics.
@@ -166,6 +179,27 @@ impl SparseSegment {
         }
         ranges
     }
+}
+
+/// Reads of a footer what a look-up needs to pass a segment over: of the statistics those of the entity, and not the
+/// schema, which is every segment's. That is half of the work. Whether the columns are those of a segment is looked at
+/// before any of them is read.
+fn decode_some(text: &[u8]) -> Result<ParquetMetaData> {
+    static OPTIONS: OnceLock<ParquetMetaDataOptions> = OnceLock::new();
+    let options = match OPTIONS.get() {
+        Some(options) => options,
+        None => {
+            let schema = Arc::new(SchemaDescriptor::new(schema::schema().map_err(undecodable)?));
+            OPTIONS.get_or_init(|| {
+                ParquetMetaDataOptions::new()
+                    .with_schema(schema)
+                    .with_column_stats_policy(ParquetStatisticsPolicy::skip_except(&[ENTITY]))
+                    .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)
+                    .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
+            })
+        }
+    };
+    ParquetMetaDataReader::decode_metadata_with_options(text, Some(options)).map_err(undecodable)
 }
 
 impl std::fmt::Debug for SparseSegment {

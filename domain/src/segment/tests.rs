@@ -1,7 +1,7 @@
 //! Segments come back exactly, prune what they may, and refuse everything that is not what was written.
 
 use bytes::Bytes;
-use compact_str::{CompactString, format_compact};
+use compact_str::CompactString;
 use proptest::prelude::*;
 
 use super::*;
@@ -29,7 +29,7 @@ fn place(after: Option<u64>) -> SegmentPlace {
 
 fn record(number: u64, entity: &str, body: &[u8]) -> Sequenced<Envelope> {
     let event = Identified {
-        id: format_compact!("evt_{number}"),
+        id: format!("evt_{number}").into(),
         event_type: "charge.succeeded".into(),
         entity: EntityKey::parse(entity).unwrap(),
         order: OrderKey { class: OrderClass::Timestamp, value: HOUR },
@@ -357,7 +357,7 @@ prop_compose! {
     ) -> Envelope {
         let part = part.map(|(digest, index)| RequestPart { digest, index });
         let event = Identified {
-            id, event_type, entity: EntityKey::parse(&entity).unwrap(), order: OrderKey { class, value },
+            id: id.into(), event_type, entity: EntityKey::parse(&entity).unwrap(), order: OrderKey { class, value },
             occurred_at: occurred_at.map(UnixNanos::from_nanos), body: body.into(), part, unreadable,
         };
         Envelope::restore(event, UnixNanos::from_nanos(received_at), content_type, key_id, signature_headers, redrive_run.map(Into::into))

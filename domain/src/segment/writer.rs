@@ -4,11 +4,10 @@
 //! The same records give the same bytes.
 
 use bytes::Bytes;
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use std::sync::Arc;
+use parquet::file::writer::SerializedFileWriter;
 
+use super::columns::Columns;
 use super::contents::Gathered;
 use super::info::{Link, Replaced, Segment, SegmentInfo};
 use super::keys::{check_sequence, check_shard, check_stream};
@@ -53,7 +52,7 @@ impl SegmentWriter {
     pub fn new(place: SegmentPlace) -> Result<Self> {
         check_stream(&place.stream)?;
         check_shard(&place.shard)?;
-        let make = || SerializedFileWriter::new(Vec::new(), schema::schema()?, Arc::new(schema::properties()?));
+        let make = || SerializedFileWriter::new(Vec::new(), schema::schema()?, schema::properties()?);
         let file = make().map_err(unwritable)?;
         let last = place.after.as_ref().map(|(start, _)| start.clone());
         Ok(Self {
@@ -176,128 +175,4 @@ fn hours(at: UnixNanos) -> i64 {
 
 fn unwritable(cause: ParquetError) -> Error {
     Error::internal("write a segment").because(cause)
-}
-
-/// Values of a column that may be absent: a level per row (1 for a value), and the values.
-#[derive(Default)]
-struct Maybe<V> {
-    levels: Vec<i16>,
-    values: Vec<V>,
-}
-
-impl<V> Maybe<V> {
-    fn push(&mut self, value: Option<V>) {
-        self.levels.push(i16::from(value.is_some()));
-        self.values.extend(value);
-    }
-}
-
-/// The open row group, column by column, in the order of the schema.
-#[derive(Default)]
-struct Columns {
-    sequence: Vec<ByteArray>,
-    arrived_at: Vec<i64>,
-    arrived_at_ns: Vec<i32>,
-    entity: Vec<ByteArray>,
-    source: Vec<ByteArray>,
-    event_id: Vec<ByteArray>,
-    event_type: Vec<ByteArray>,
-    occurred_at: Maybe<i64>,
-    occurred_at_ns: Maybe<i32>,
-    received_at: Vec<i64>,
-    received_at_ns: Vec<i32>,
-    order_class: Vec<ByteArray>,
-    order_value: Vec<i64>,
-    key_id: Vec<ByteArray>,
-    content_type: Vec<ByteArray>,
-    request_digest: Maybe<ByteArray>,
-    request_index: Maybe<i32>,
-    unreadable: Maybe<ByteArray>,
-    signature_headers: Vec<ByteArray>,
-    body: Vec<ByteArray>,
-    redrive_run: Maybe<ByteArray>,
-}
-
-impl Columns {
-    fn len(&self) -> usize {
-        self.sequence.len()
-    }
-
-    /// Adds a row; gives its size, about.
-    fn push(&mut self, record: &Sequenced<Envelope>) -> Result<usize> {
-        let (envelope, event) = (&record.value, &record.value.event);
-        let request_index = event.part.as_ref().map(|part| i32::try_from(part.index)).transpose();
-        let request_index = request_index.map_err(|_| {
-            Error::data(format!("write a segment: the request index at {} is too large", record.sequence))
-        })?;
-        let (micros, nanos) = split(record.arrived_at);
-        self.sequence.push(record.sequence.as_str().into());
-        self.arrived_at.push(micros);
-        self.arrived_at_ns.push(nanos);
-        self.entity.push(event.entity.as_str().into());
-        self.source.push(event.entity.source().into());
-        self.event_id.push(event.id.as_str().into());
-        self.event_type.push(event.event_type.as_str().into());
-        let (micros, nanos) = event.occurred_at.map(split).unzip();
-        self.occurred_at.push(micros);
-        self.occurred_at_ns.push(nanos);
-        let (micros, nanos) = split(envelope.received_at);
-        self.received_at.push(micros);
-        self.received_at_ns.push(nanos);
-        self.order_class.push(event.order.class.to_text().as_str().into());
-        self.order_value.push(event.order.value);
-        self.key_id.push(envelope.key_id.as_str().into());
-        self.content_type.push(envelope.content_type.as_str().into());
-        self.request_digest.push(event.part.as_ref().map(|part| part.digest.as_str().into()));
-        self.request_index.push(request_index);
-        self.unreadable.push(event.unreadable.as_deref().map(Into::into));
-        self.signature_headers.push(envelope.signature_headers.as_str().into());
-        // A copy: a slice would keep the buffer it was read into.
-        self.body.push(Bytes::copy_from_slice(&event.body).into());
-        self.redrive_run.push(envelope.redrive_run.as_deref().map(Into::into));
-        Ok(256 + event.body.len() + envelope.signature_headers.len() + 2 * event.entity.as_str().len())
-    }
-
-    fn write(&self, group: &mut SerializedRowGroupWriter<'_, Vec<u8>>) -> Result<(), ParquetError> {
-        put::<ByteArrayType>(group, &self.sequence, None)?;
-        put::<Int64Type>(group, &self.arrived_at, None)?;
-        put::<Int32Type>(group, &self.arrived_at_ns, None)?;
-        put::<ByteArrayType>(group, &self.entity, None)?;
-        put::<ByteArrayType>(group, &self.source, None)?;
-        put::<ByteArrayType>(group, &self.event_id, None)?;
-        put::<ByteArrayType>(group, &self.event_type, None)?;
-        put::<Int64Type>(group, &self.occurred_at.values, Some(&self.occurred_at.levels))?;
-        put::<Int32Type>(group, &self.occurred_at_ns.values, Some(&self.occurred_at_ns.levels))?;
-        put::<Int64Type>(group, &self.received_at, None)?;
-        put::<Int32Type>(group, &self.received_at_ns, None)?;
-        put::<ByteArrayType>(group, &self.order_class, None)?;
-        put::<Int64Type>(group, &self.order_value, None)?;
-        put::<ByteArrayType>(group, &self.key_id, None)?;
-        put::<ByteArrayType>(group, &self.content_type, None)?;
-        put::<ByteArrayType>(group, &self.request_digest.values, Some(&self.request_digest.levels))?;
-        put::<Int32Type>(group, &self.request_index.values, Some(&self.request_index.levels))?;
-        put::<ByteArrayType>(group, &self.unreadable.values, Some(&self.unreadable.levels))?;
-        put::<ByteArrayType>(group, &self.signature_headers, None)?;
-        put::<ByteArrayType>(group, &self.body, None)?;
-        put::<ByteArrayType>(group, &self.redrive_run.values, Some(&self.redrive_run.levels))
-    }
-}
-
-/// Writes the next column of a row group.
-fn put<T: DataType>(
-    group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
-    values: &[T::T],
-    levels: Option<&[i16]>,
-) -> Result<(), ParquetError> {
-    let Some(mut column) = group.next_column()? else {
-        return Err(ParquetError::General("the schema has fewer columns than the writer".into()));
-    };
-    column.typed::<T>().write_batch(values, levels, None)?;
-    column.close()
-}
-
-/// Microseconds since the epoch, and the nanoseconds beyond them.
-#[expect(clippy::cast_possible_truncation, reason = "the remainder is below 1000")]
-fn split(at: UnixNanos) -> (i64, i32) {
-    (at.nanos().div_euclid(1000), at.nanos().rem_euclid(1000) as i32)
 }

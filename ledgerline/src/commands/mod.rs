@@ -30,6 +30,11 @@ pub async fn run(cli: Cli, out: &mut Output) -> Outcome {
         if let Some(data) = &data {
             loaded.settings.data = data.clone();
         }
+        // Secrets may be wanted before anything is opened.
+        #[cfg(feature = "aws")]
+        if let Some(aws) = &loaded.settings.aws {
+            crate::aws_secrets::reach_by(crate::place::aws::options(aws));
+        }
         Ok(loaded)
     };
     match command.unwrap_or_else(|| Command::Serve(Default::default())) {

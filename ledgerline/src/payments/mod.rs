@@ -132,11 +132,6 @@ fn pick(list: &[&'static str], rng: &mut StdRng) -> &'static str {
 
 /// An id as providers make them: `prefix` and `length` random letters and digits.
 pub(crate) fn random_id(prefix: &str, length: usize, rng: &mut StdRng) -> String {
-    id(prefix, length, rng)
-}
-
-/// `prefix` and `length` random letters and digits.
-fn id(prefix: &str, length: usize, rng: &mut StdRng) -> String {
     const LETTERS: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz0123456789";
     let mut text = String::with_capacity(prefix.len() + length);
     text.push_str(prefix);

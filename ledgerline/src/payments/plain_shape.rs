@@ -7,14 +7,14 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
 use super::life::{Life, Step};
-use super::{Event, Moves, id};
+use super::{Event, Moves, random_id};
 
 /// The payment's id and its events.
 pub(super) fn tell(life: &Life, n: usize, payer: &str, goods: &str, rng: &mut StdRng) -> (String, Vec<Event>) {
-    let payment = format!("pay_{:05}{}", n + 1, id("", 6, rng));
-    let refunds: Vec<String> = (0..8).map(|_| id("re_", 12, rng)).collect();
+    let payment = format!("pay_{:05}{}", n + 1, random_id("", 6, rng));
+    let refunds: Vec<String> = (0..8).map(|_| random_id("re_", 12, rng)).collect();
     let refund = |n: usize| refunds.get(n).cloned().unwrap_or_default();
-    let dispute = id("dp_", 12, rng);
+    let dispute = random_id("dp_", 12, rng);
     let mut events = Vec::new();
     for (number, (at, step)) in (1_i64..).zip(&life.steps) {
         let sub = |reference: String, status: &str, amount| json!({ "reference": reference, "status": status, "amount": decimal(amount, life.currency), "currency": life.currency });
@@ -40,7 +40,7 @@ pub(super) fn tell(life: &Life, n: usize, payer: &str, goods: &str, rng: &mut St
             Step::DisputeLost(amount) => ("dispute.closed", Moves::Other, sub(dispute.clone(), "lost", amount)),
             Step::Canceled => ("payment.canceled", Moves::Other, json!({})),
         };
-        let event_id = id("le_", 20, rng);
+        let event_id = random_id("le_", 20, rng);
         let time = UnixNanos::from_seconds(*at).map(|t| t.to_string());
         let mut body =
             json!({ "id": event_id, "type": event_type, "payment": payment, "sequence": number, "time": time });

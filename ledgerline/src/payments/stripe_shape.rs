@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
 use super::life::{Life, Step};
-use super::{Event, Moves, id};
+use super::{Event, Moves, random_id};
 
 /// The payment intent's id and its events.
 pub(super) fn tell(life: &Life, payer: &str, goods: &str, rng: &mut StdRng) -> (String, Vec<Event>) {
@@ -16,11 +16,11 @@ pub(super) fn tell(life: &Life, payer: &str, goods: &str, rng: &mut StdRng) -> (
         payer,
         goods,
         currency: life.currency.to_ascii_lowercase(),
-        intent: id("pi_3", 23, rng),
-        charge: id("ch_3", 23, rng),
-        customer: id("cus_", 14, rng),
-        refunds: (0..8).map(|_| id("re_3", 23, rng)).collect(),
-        dispute: id("du_1", 23, rng),
+        intent: random_id("pi_3", 23, rng),
+        charge: random_id("ch_3", 23, rng),
+        customer: random_id("cus_", 14, rng),
+        refunds: (0..8).map(|_| random_id("re_3", 23, rng)).collect(),
+        dispute: random_id("du_1", 23, rng),
         // A snapshot may already be later than its event's type says.
         runs_ahead: life.automatic && rng.random_bool(0.15),
         failed: 0,
@@ -68,7 +68,7 @@ impl Teller<'_> {
             Step::Failed => {
                 // Each attempt is a charge of its own.
                 self.failed += 1;
-                let charge = id("ch_3", 23, rng);
+                let charge = random_id("ch_3", 23, rng);
                 let charge = self.charge(at, &charge, false, false);
                 self.event(at, "charge.failed", Moves::Other, charge, rng);
                 let intent = self.intent(at, "requires_payment_method", 0, 0);
@@ -142,7 +142,7 @@ impl Teller<'_> {
     }
 
     fn event(&mut self, at: i64, event_type: &'static str, moves: Moves, object: Value, rng: &mut StdRng) {
-        let event_id = id("evt_3", 23, rng);
+        let event_id = random_id("evt_3", 23, rng);
         let body = json!({
             "id": event_id,
             "object": "event",
@@ -151,7 +151,7 @@ impl Teller<'_> {
             "data": { "object": object },
             "livemode": true,
             "pending_webhooks": 1,
-            "request": { "id": id("req_", 14, rng), "idempotency_key": id("", 36, rng) },
+            "request": { "id": random_id("req_", 14, rng), "idempotency_key": random_id("", 36, rng) },
             "type": event_type,
         });
         self.events.push(Event { id: event_id, event_type, at, moves, body: Bytes::from(body.to_string()) });

@@ -63,9 +63,9 @@ pub struct Data {
 }
 
 enum Kind {
-    Local(Embedded),
+    Local(Box<Embedded>),
     #[cfg(feature = "aws")]
-    Aws(aws::Opened),
+    Aws(Box<aws::Opened>),
 }
 
 impl Data {
@@ -80,7 +80,7 @@ impl Data {
                 archive: Arc::new(AnyArchive::Aws(opened.archive.clone())),
                 control: AnyControl::Aws(opened.control.clone()),
                 stream: opened.stream.clone(),
-                kind: Kind::Aws(opened),
+                kind: Kind::Aws(Box::new(opened)),
             });
         }
         let options = EmbeddedOptions { shards: loaded.settings.shards, ..EmbeddedOptions::default() };
@@ -95,7 +95,7 @@ impl Data {
             archive: Arc::new(AnyArchive::Local(data.archive.clone())),
             control: AnyControl::Local(data.control.clone()),
             stream: LOCAL_STREAM.into(),
-            kind: Kind::Local(data),
+            kind: Kind::Local(Box::new(data)),
         }
     }
 
@@ -172,9 +172,9 @@ pub struct Reader {
 }
 
 enum ReaderKind {
-    Local(EmbeddedReader),
+    Local(Box<EmbeddedReader>),
     #[cfg(feature = "aws")]
-    Aws(aws::Opened),
+    Aws(Box<aws::Opened>),
 }
 
 impl Reader {
@@ -191,7 +191,7 @@ impl Reader {
                 archive: Arc::new(AnyArchive::Aws(opened.archive.clone())),
                 stream: opened.stream.clone(),
                 shard_of: opened.shard_of(),
-                kind: ReaderKind::Aws(opened),
+                kind: ReaderKind::Aws(Box::new(opened)),
             });
         }
         let reader = EmbeddedReader::open(&loaded.settings.data).await?;
@@ -202,7 +202,7 @@ impl Reader {
             archive: Arc::new(AnyArchive::Local(reader.archive.clone())),
             stream: LOCAL_STREAM.into(),
             shard_of: shard_of(reader.format.log_shards),
-            kind: ReaderKind::Local(reader),
+            kind: ReaderKind::Local(Box::new(reader)),
         })
     }
 

@@ -88,7 +88,7 @@ mod tests {
             Box::new(|row| row.sequence = SequenceNumber::from_u64(9)),
             Box::new(|row| row.arrived_at = at(9)),
             Box::new(|row| row.value.event.entity = key(9)),
-            Box::new(|row| row.value.event.id.push('x')),
+            Box::new(|row| row.value.event.id = format!("{}x", row.value.event.id).into()),
             Box::new(|row| row.value.event.event_type.push('x')),
             Box::new(|row| row.value.event.order.class = OrderClass::Monotonic),
             Box::new(|row| row.value.event.order.value += 1),

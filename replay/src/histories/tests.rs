@@ -58,7 +58,7 @@ fn equal_a_plain_fold(events: &[Made], warm: usize, bytes: usize) -> u64 {
         let (key, event) = (key(made.0), incoming(*made, position));
         plain.entry(key.clone()).or_default().push(event.clone());
         histories.take(histories.hash(&key), 7, key, event).unwrap();
-        assert!(histories.young.len() <= warm && histories.old.len() <= warm);
+        assert!(histories.warm.len() <= warm);
         assert!(bytes == NO_BOUND || histories.bytes() <= bytes);
         assert!(bytes != NO_BOUND || histories.len() == plain.len());
     }

@@ -127,7 +127,7 @@ resource "aws_ecs_task_definition" "this" {
       readonlyRootFilesystem = true
       privileged             = false
       stopTimeout            = each.value.stop_seconds
-      environment            = [for name, value in merge(var.environment, { LEDGERLINE_SETTINGS = var.settings[each.key] }) : { name = name, value = value }]
+      environment            = [for name, value in merge({ LEDGERLINE_EMF = var.name }, var.environment, { LEDGERLINE_SETTINGS = var.settings[each.key] }) : { name = name, value = value }]
       portMappings           = each.key != "ingest" ? [] : [{ name = "http", containerPort = local.port, hostPort = local.port, protocol = "tcp" }]
       mountPoints            = [{ sourceVolume = "data", containerPath = "/data", readOnly = false }]
       volumesFrom            = []

@@ -36,7 +36,7 @@ variable "settings" {
 }
 
 variable "environment" {
-  description = "Further environment variables, such as RUST_LOG. Never secrets."
+  description = "Further environment variables, such as LEDGERLINE_LOG. Never secrets. LEDGERLINE_EMF is the name of the deployment: alarms look for it."
   type        = map(string)
   default     = {}
 }

@@ -88,7 +88,7 @@ pub async fn provider_files_are_kept_verbatim<C: Generations>(control: &Arc<C>) 
     let mut rng = StdRng::seed_from_u64(7);
     let mut long = String::new();
     while long.len() < 1_200_000 {
-        ok(write!(long, "{:032x}\n", rng.random::<u128>()).map_err(|e| Error::internal("write").because(e)));
+        ok(writeln!(long, "{:032x}", rng.random::<u128>()).map_err(|e| Error::internal("write").because(e)));
     }
     let long = texts(&[("eu", &long), ("us", &long), ("empty", "")]);
     ok(control.set_provider_texts(1, long.clone()).await);

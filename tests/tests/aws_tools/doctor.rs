@@ -23,11 +23,14 @@ const POLICY: &str = r#"{"Version":"2012-10-17","Statement":[
  {"Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::archive/p/segments/*",
   "Condition":{"Null":{"s3:if-none-match":"true"}}}]}"#;
 
+/// Sub-resource, status and body.
+type Says = (&'static str, u16, String);
+
 /// What the bucket says of itself, and which calls are denied: no stand-in has either.
 #[derive(Clone, Debug)]
 struct Account {
     inner: SharedHttpClient,
-    says: Arc<Mutex<Vec<(&'static str, u16, String)>>>,
+    says: Arc<Mutex<Vec<Says>>>,
     denied: Arc<Mutex<Vec<&'static str>>>,
 }
 

@@ -24,7 +24,7 @@ impl Policy {
             let null = statement.pointer("/Condition/Null").and_then(Value::as_object);
             null.is_some_and(|null| {
                 null.iter().any(|(key, value)| {
-                    key.eq_ignore_ascii_case("s3:if-none-match") && list(value).into_iter().any(|v| is_true(v))
+                    key.eq_ignore_ascii_case("s3:if-none-match") && list(value).into_iter().any(is_true)
                 })
             })
         })

@@ -55,7 +55,7 @@ pub async fn run(loaded: &Loaded, args: &ShardsArgs, out: &mut Output) -> Outcom
             share(shard.hash_range),
             owner(&processor, &shard.id),
             reached(&processor, &shard.id),
-            waiting.map_or_else(|| "–".to_owned(), |nanos| words::duration(nanos)),
+            waiting.map_or_else(|| "–".to_owned(), words::duration),
             owner(&archiver, &shard.id),
             reached(&archiver, &shard.id),
         ]);

@@ -5,7 +5,9 @@ mod leased;
 
 use std::collections::BTreeMap;
 
-use ledgerline_domain::ids::{SequenceNumber, ShardId};
+use ledgerline_domain::ids::SequenceNumber;
+#[cfg(any(feature = "aws", test))]
+use ledgerline_domain::ids::ShardId;
 use ledgerline_domain::ports::Entities as _;
 use serde_json::json;
 
@@ -63,7 +65,7 @@ fn number(position: Option<&SequenceNumber>) -> String {
 }
 
 /// A shard's name for people: Kinesis pads the number with zeros.
-#[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "only streams at AWS have such names"))]
+#[cfg(any(feature = "aws", test))]
 fn short(shard: &ShardId) -> String {
     match shard.as_str().strip_prefix("shardId-") {
         Some(number) => format!("{:0>4}", number.trim_start_matches('0')),
