@@ -178,6 +178,10 @@ impl S3 for Calls {
         let length = bytes.len() as u64;
         let range = input.range.map(|range| range.check(length)).transpose();
         let range = range.map_err(|_| s3_error!(InvalidRange))?;
+        // The end of an object without bytes is no range either.
+        if range.as_ref().is_some_and(|range| range.is_empty()) {
+            return Err(s3_error!(InvalidRange));
+        }
         let content_range = range.as_ref().map(|range| format!("bytes {}-{}/{length}", range.start, range.end - 1));
         let range = range.unwrap_or(0..length);
         let place = |at: u64| usize::try_from(at).expect("a length in memory");
