@@ -75,7 +75,8 @@ async fn each_call_on_the_leases_meets_each_fault() {
     let truth = DynamoLeases::open(plain.dynamodb().config(), TABLE).await.expect("it opens");
     let mut number = 0;
     for call in ["Scan", "PutItem", "UpdateItem", "DeleteItem"] {
-        for fault in Fault::QUICK {
+        // There are no transactions that a write of a lease could meet.
+        for fault in Fault::QUICK.into_iter().filter(|fault| *fault != Fault::Conflict) {
             let (what, faults) = (format!("{call} {fault:?}"), Faults::none());
             let aws = reach(local.endpoints(), Some(&faults)).await;
             let leases = DynamoLeases::open(aws.dynamodb().config(), TABLE).await.expect("it opens");
