@@ -14,7 +14,7 @@
 //! | selections, redrive, [`events_of`](crate::lookup::events_of) | shard after shard |
 //!
 //! The archive itself is made so: a child's first segment is put when its parents are archived to their ends. A listing
-//! that takes a while must not see the child and miss the end of the parent: [`segments`] looks at the
+//! that takes a while must not see the child and miss the end of the parent: `segments` looks at the
 //! parents again, after the children.
 
 use std::collections::BTreeMap;

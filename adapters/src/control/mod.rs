@@ -11,7 +11,7 @@
 //! | `previous` | complete, and was live before | yes |
 //! | `retired` | its records are deleted | no |
 //!
-//! The [`steps`] from one status to another are pure and written once; an adapter reads, takes a step, and writes
+//! The `steps` from one status to another are pure and written once; an adapter reads, takes a step, and writes
 //! what came out in one piece, or not at all.
 
 pub(crate) mod steps;
