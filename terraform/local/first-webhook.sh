@@ -65,13 +65,14 @@ PYTHON
 status=$(curl --silent --output /dev/null --write-out '%{http_code}' --header 'Stripe-Signature: t=1,v1=00' --data '{}' "http://127.0.0.1:$port/webhooks/stripe-eu")
 [ "$status" = 401 ] || fail "a wrong signature was answered with $status"
 
-# Read, folded and archived within seconds.
+# Read, folded and archived within seconds. There may be other payments from before.
+captured() { ledgerline list --json --limit 1000 2>/dev/null | grep 'payment/pi_first_' | grep -c '"status":"captured"'; }
 for _ in $(seq 120); do
-  [ "$(ledgerline list --json 2>/dev/null | grep -c '"captured"')" = 5 ] && ledgerline replay verify >"$work/verify.txt" 2>&1 && break
+  [ "$(captured)" = 5 ] && ledgerline replay verify >"$work/verify.txt" 2>&1 && break
   sleep 0.5
 done
 ledgerline list
-[ "$(ledgerline list --json | grep -c '"captured"')" = 5 ] || fail "five captured payments"
+[ "$(captured)" = 5 ] || fail "five captured payments"
 ledgerline shards || fail "each shard has its readers"
 ledgerline replay verify || fail "the replay agrees"
 ledgerline archive check || fail "the archive is whole"
