@@ -53,8 +53,8 @@ python3 - "http://127.0.0.1:$port/webhooks/stripe-eu" <<'PYTHON' || fail "send"
 import hashlib, hmac, json, sys, time, urllib.request
 
 for n in range(5):
-    payment = {"id": f"pi_{n}", "object": "payment_intent", "amount": 1000, "amount_received": 1000, "currency": "eur", "status": "succeeded"}
-    event = {"id": f"evt_{n}", "object": "event", "type": "payment_intent.succeeded", "created": 1764000000 + n, "data": {"object": payment}}
+    payment = {"id": f"pi_first_{n}", "object": "payment_intent", "amount": 1000, "amount_received": 1000, "currency": "eur", "status": "succeeded"}
+    event = {"id": f"evt_first_{n}", "object": "event", "type": "payment_intent.succeeded", "created": 1764000000 + n, "data": {"object": payment}}
     body, now = json.dumps(event).encode(), int(time.time())
     signature = hmac.new(b"whsec_made_up_for_this_machine", f"{now}.".encode() + body, hashlib.sha256).hexdigest()
     for _ in range(2):
