@@ -196,8 +196,8 @@ pub struct Stored {
     pub key: EntityKey,
     /// The revision by which writes are compared.
     pub revision: u64,
-    /// The binary form.
-    pub binary: Vec<u8>,
+    /// The binary form. Records of a page may share memory.
+    pub binary: Bytes,
 }
 
 /// One of several parts of a store's records, for readers that work side by side. Each record is in one of them;

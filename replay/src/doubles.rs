@@ -296,7 +296,7 @@ impl Entities for TestEntities {
         let records = self.records.lock().unwrap();
         let behind = records.values().filter(|record| after.is_none_or(|after| record.key.as_str() > after));
         let stored = |record: &EntityRecord| {
-            let binary = record.encode_binary(Vec::new())?;
+            let binary = record.encode()?.into();
             Ok(Stored { key: record.key.clone(), revision: record.revision, binary })
         };
         let own = behind.filter(|record| record.key.part_of(part.of) == part.number);

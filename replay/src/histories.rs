@@ -240,6 +240,16 @@ impl Histories {
         Ok(fates)
     }
 
+    /// Brings records of these hashes into the processor's cache: they lie all over the memory, and waiting for
+    /// several of them at a time takes as long as waiting for one.
+    pub fn touch(&self, hashes: impl Iterator<Item = u64>) {
+        let touched = hashes.map(|hash| match self.parts.get(self.part(hash)) {
+            Some(Part::Here(cold)) => cold.touch(hash),
+            _ => 0,
+        });
+        std::hint::black_box(touched.fold(0, u8::wrapping_add));
+    }
+
     /// Compares a live record with what it should be, if that is in memory; else keeps it until then.
     pub fn compare(&mut self, hash: u64, key: &EntityKey, live: &[u8], compared: &mut dyn Compared) -> Result<()> {
         let part = self.part(hash);

@@ -27,8 +27,9 @@ use crate::within::{Seen, SeenAs, Within};
 
 /// Objects that are fetched at once hold about so many bytes per thread.
 const BATCH_BYTES: u64 = 8 * 1024 * 1024;
-/// Most objects fetched at once, per thread.
-const BATCH_OBJECTS_MAX: u64 = 16;
+/// Most objects fetched at once, per thread. At the end of a batch threads wait for each other, so batches of small
+/// segments are long.
+const BATCH_OBJECTS_MAX: u64 = 64;
 /// Parts of the histories of all threads; a thread has some at least.
 const PARTS: usize = 64;
 const PARTS_MIN: usize = 8;

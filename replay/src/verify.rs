@@ -28,6 +28,8 @@ use crate::within::Within;
 const PAGE_RECORDS: usize = 1000;
 /// Parts of the live records per thread, which are read side by side.
 const PARTS: usize = 2;
+/// Records that are brought into the processor's cache at once.
+const TOUCHED: usize = 32;
 
 /// Folds the archive and compares with the live state.
 ///
@@ -113,15 +115,25 @@ fn compare_with<'a>(
     input: &Input<'_>,
     seen: &Seen<'_>,
 ) -> Result<Report> {
-    let mut report = Report::default();
-    for live in all {
-        if input.only.is_some_and(|only| !only(&live.key)) {
-            report.not_compared += 1;
-            continue;
+    let (mut report, mut skipped) = (Report::default(), 0);
+    let mut coming = Vec::with_capacity(TOUCHED);
+    let mut all = all.filter(|live| {
+        let wanted = input.only.is_none_or(|only| only(&live.key));
+        skipped += u64::from(!wanted);
+        wanted
+    });
+    loop {
+        coming.extend(all.by_ref().take(TOUCHED).map(|live| (histories.hash(&live.key), live)));
+        if coming.is_empty() {
+            break;
         }
-        let mut comparing = Comparing { seen, report: &mut report };
-        histories.compare(histories.hash(&live.key), &live.key, &live.binary, &mut comparing)?;
+        histories.touch(coming.iter().map(|(hash, _)| *hash));
+        for (hash, live) in coming.drain(..) {
+            let mut comparing = Comparing { seen, report: &mut report };
+            histories.compare(hash, &live.key, &live.binary, &mut comparing)?;
+        }
     }
+    report.not_compared = skipped;
     Ok(report)
 }
 

@@ -116,7 +116,7 @@ impl Entities for MemoryStore {
         let records: Vec<_> = behind
             .filter(|(key, _)| key.part_of(part.of) == part.number)
             .take(limit)
-            .map(|(key, row)| Stored { key: key.clone(), revision: row.revision, binary: row.binary.clone() })
+            .map(|(key, row)| Stored { key: key.clone(), revision: row.revision, binary: row.binary.clone().into() })
             .collect();
         let next = records.last().map(|last| last.key.as_str().to_owned());
         Ok(StoredPage { records, next })

@@ -96,7 +96,7 @@ pub async fn store_keeps_long_histories<S: Entities + Quarantine>(store: &Arc<S>
         let stored = |record: &EntityRecord| Stored {
             key: record.key.clone(),
             revision: record.revision,
-            binary: ok(record.encode()),
+            binary: ok(record.encode()).into(),
         };
         assert!(found == all.iter().map(stored).collect::<Vec<_>>(), "byte for byte, each once");
     }

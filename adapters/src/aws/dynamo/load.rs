@@ -91,7 +91,7 @@ pub async fn stored(store: &Arc<Inner>, mut head: Item) -> Result<Stored> {
         None if head.contains_key("layout") => packed(chunks::join(store, &key, head).await?)?,
         None => return Err(damaged()),
     };
-    Ok(Stored { key, revision, binary })
+    Ok(Stored { key, revision, binary: binary.into() })
 }
 
 fn record(stored: Stored) -> Result<EntityRecord> {
