@@ -20,7 +20,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use ledgerline_domain::{Error, Result};
 
 use super::Meter;
-use super::apart::subscriptions_apart;
+pub use super::apart::subscriptions_apart;
 
 /// How AWS is reached. Plain data.
 #[derive(Clone, Debug, Default)]

@@ -90,7 +90,10 @@ impl FanOut {
                 Answer::Nothing => None,
             };
             if let Some((patience, nothing)) = quiet.filter(|_| !limit.wait.is_zero()) {
-                if tokio::time::timeout_at(patience.into(), news).await.is_ok() {
+                // One that waits for long says now and then that it is still there.
+                let asks_again = Instant::now() + self.settings.fan_out.unasked_max / 4;
+                let is_news = tokio::time::timeout_at(patience.min(asks_again).into(), news).await.is_ok();
+                if is_news || Instant::now() < patience {
                     continue;
                 }
                 if let Some(nothing) = nothing {
