@@ -45,7 +45,7 @@ run "a_consumer_for_each_role" {
   variables { consumers = { processor = "ledgerline-processor", archiver = "ledgerline-archiver" } }
 
   assert {
-    condition     = { for role, made in aws_kinesis_stream_consumer.this : role => made.name } == tomap(var.consumers)
+    condition     = jsonencode({ for role, made in aws_kinesis_stream_consumer.this : role => made.name }) == jsonencode(var.consumers)
     error_message = "names"
   }
   assert {
