@@ -34,7 +34,7 @@ use window::{Answer, Window};
 
 /// How long a subscription that is on is waited for to come to where its reader is by now.
 const CATCH_UP: Duration = Duration::from_millis(500);
-/// Longest wait of one poll while the subscription may come on.
+/// Longest wait for one thing: what a poll waits for may come through the subscription meanwhile.
 const POLL: Duration = Duration::from_secs(1);
 
 /// See the module.
@@ -78,6 +78,8 @@ impl FanOut {
         }
         after.map(number).transpose()?;
         let until = Instant::now() + limit.wait;
+        // One that waits for long says now and then that it is still there.
+        let slice = POLL.min(self.settings.fan_out.unasked_max / 4);
         loop {
             let window = self.window(shard, after);
             let mut news = pin!(window.news.notified());
@@ -90,9 +92,7 @@ impl FanOut {
                 Answer::Nothing => None,
             };
             if let Some((patience, nothing)) = quiet.filter(|_| !limit.wait.is_zero()) {
-                // One that waits for long says now and then that it is still there.
-                let asks_again = Instant::now() + self.settings.fan_out.unasked_max / 4;
-                let is_news = tokio::time::timeout_at(patience.min(asks_again).into(), news).await.is_ok();
+                let is_news = tokio::time::timeout_at(patience.min(Instant::now() + slice).into(), news).await.is_ok();
                 if is_news || Instant::now() < patience {
                     continue;
                 }
@@ -100,7 +100,7 @@ impl FanOut {
                     return Ok(nothing);
                 }
             }
-            let wait = until.saturating_duration_since(Instant::now()).min(POLL);
+            let wait = until.saturating_duration_since(Instant::now()).min(slice);
             let batch = self.reader.read(shard, after, ReadLimit { wait, ..limit }).await?;
             if !batch.records.is_empty() || batch.ended || Instant::now() >= until {
                 return Ok(batch);
