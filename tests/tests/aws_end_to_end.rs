@@ -33,11 +33,8 @@ fn how_long() -> Duration {
 fn worker(cloud: &LocalCloud, dir: &Path, fans_out: bool) -> Served {
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
     let address = format!("127.0.0.1:{port}");
-    let settings = if fans_out {
-        cloud.write_settings_with_fan_out(dir, &address)
-    } else {
-        cloud.write_settings(dir, &address)
-    };
+    let settings =
+        if fans_out { cloud.write_settings_with_fan_out(dir, &address) } else { cloud.write_settings(dir, &address) };
     Served::on(env!("CARGO_BIN_EXE_ledgerline-under-test"), &settings, &address)
 }
 

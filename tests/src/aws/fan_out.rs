@@ -135,7 +135,11 @@ impl Subscriptions {
         });
         if let Some((_, refused @ (StreamFault::InUse | StreamFault::Limit))) = fault {
             *plan.hits.entry(refused).or_default() += 1;
-            return Err(if refused == StreamFault::InUse { "ResourceInUseException" } else { "LimitExceededException" });
+            return Err(if refused == StreamFault::InUse {
+                "ResourceInUseException"
+            } else {
+                "LimitExceededException"
+            });
         }
         let (taken_over, over) = oneshot::channel();
         if let Some(former) = plan.on.insert(key, Standing { since: now, taken_over }) {

@@ -61,7 +61,8 @@ impl LocalKinesis {
     pub async fn start_or_other(shards: i32) -> Self {
         match std::env::var(OTHER_KINESIS) {
             Ok(address) => {
-                let (stream, none) = (format!("{STREAM}-{:016x}", rand::random::<u64>()), Subscriptions::new(Duration::ZERO));
+                let (stream, none) =
+                    (format!("{STREAM}-{:016x}", rand::random::<u64>()), Subscriptions::new(Duration::ZERO));
                 Self::make_stream(address, stream, shards, none).await
             }
             Err(_) => Self::start(shards).await,

@@ -100,8 +100,17 @@ macro_rules! conforms {
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
                     let log = Arc::new(Patient(conforming(3).await));
+                    // Each is on before the suite begins.
+                    let began = Instant::now();
+                    while log.0.counts().subscriptions < 3 {
+                        for shard in log.shards() {
+                            let short = ReadLimit { wait: Duration::from_millis(100), ..PATIENT };
+                            log.0.read(&shard, None, short).await.expect("a read");
+                        }
+                        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", log.0.counts());
+                    }
                     suite::$test(&log).await;
-                    assert!(log.0.counts().subscriptions > 0, "{:?}", log.0.counts());
+                    assert!(log.0.counts().subscription_records > 0, "{:?}", log.0.counts());
                 }
             )+
         }
@@ -136,7 +145,8 @@ impl Reader {
     /// One read; `true` at the shard's end. Every third one is dropped half way, as a worker's is that has more to do.
     async fn read(&mut self, log: &KinesisLog, turn: usize) -> bool {
         if turn % 3 == 2 {
-            let short = tokio::time::timeout(Duration::from_millis(3), log.read(&self.shard, self.after.as_ref(), PATIENT));
+            let short =
+                tokio::time::timeout(Duration::from_millis(3), log.read(&self.shard, self.after.as_ref(), PATIENT));
             if let Ok(Ok(batch)) = short.await {
                 // Its caller never heard of it.
                 assert!(batch.records.len() <= PATIENT.records_max);
@@ -336,7 +346,11 @@ async fn follow_all(log: Arc<KinesisLog>, shards_in_all: usize, records: usize) 
             Err(_) => {
                 let so_far = total.load(std::sync::atomic::Ordering::Relaxed);
                 let counts = log.counts();
-                assert!(began.elapsed() < Duration::from_secs(90), "{so_far} of {records}, {} shards, {counts:?}", begun.len());
+                assert!(
+                    began.elapsed() < Duration::from_secs(90),
+                    "{so_far} of {records}, {} shards, {counts:?}",
+                    begun.len()
+                );
             }
         }
     }

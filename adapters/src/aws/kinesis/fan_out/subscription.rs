@@ -61,9 +61,8 @@ impl Subscription {
         let (mut failures, mut subscribed) = (0, None);
         // Only a reader that came since the end brings a subscription back: the shard may be another worker's for good.
         while self.window.wanted(limits.unasked_max).await {
-            let rest = subscribed.map_or(Duration::ZERO, |at: Instant| {
-                limits.subscribe_every.saturating_sub(at.elapsed())
-            });
+            let rest =
+                subscribed.map_or(Duration::ZERO, |at: Instant| limits.subscribe_every.saturating_sub(at.elapsed()));
             let rest = if failures > 0 { rest.max(pause(limits.backoff, failures)) } else { rest };
             tokio::time::sleep(rest).await;
             if self.window.unasked() >= limits.unasked_max {

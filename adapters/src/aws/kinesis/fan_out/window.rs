@@ -249,12 +249,7 @@ impl State {
     fn nothing(&self) -> ReadBatch {
         // Before the first event it is not known whether there is more.
         let beyond = u64::from(self.late != Some(Duration::ZERO));
-        ReadBatch {
-            records: Vec::new(),
-            behind: beyond,
-            late: Some(self.late.unwrap_or_default()),
-            ended: false,
-        }
+        ReadBatch { records: Vec::new(), behind: beyond, late: Some(self.late.unwrap_or_default()), ended: false }
     }
 }
 

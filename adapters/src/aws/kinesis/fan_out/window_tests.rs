@@ -96,7 +96,9 @@ fn lateness_is_that_of_what_is_given() {
     let Answer::Quiet(nothing) = window.ask(None, ALL).unwrap() else { panic!("on") };
     assert_eq!(nothing.behind, 1, "not known before the first event");
     window.take_in((1..=6).map(record).collect(), Duration::from_secs(2));
-    let Answer::Batch(batch) = window.ask(None, ReadLimit { records_max: 2, ..ALL }).unwrap() else { panic!("records") };
+    let Answer::Batch(batch) = window.ask(None, ReadLimit { records_max: 2, ..ALL }).unwrap() else {
+        panic!("records")
+    };
     assert_eq!((batch.behind, batch.late), (5, Some(Duration::from_secs(4 + 2))), "four held, two seconds beyond");
     window.take_in(Vec::new(), Duration::ZERO);
     let Answer::Batch(batch) = window.ask(Some(&at(2)), ALL).unwrap() else { panic!("records") };
