@@ -30,6 +30,7 @@ module "log" {
   shards              = var.log.shards
   retention_hours     = var.log.retention_hours
   shard_level_metrics = var.log.shard_level_metrics
+  consumers           = local.consumers
   kms_key_arn         = local.key_arn
   tags                = local.tags.log
 }
@@ -73,6 +74,7 @@ module "access" {
 
   name                     = var.name
   stream_arn               = module.log.arn
+  consumer_arns            = module.log.consumer_arns
   tables                   = var.name
   bucket_arn               = module.archive.arn
   prefix                   = var.archive.prefix

@@ -22,8 +22,11 @@ locals {
     local     = var.local ? true : null
     endpoints = length(var.endpoints) == 0 ? null : var.endpoints
     # Processor and archiver are processes of their own: of a shard's five reads a second each takes two.
-    log = { reads_per_second = 2 }
+    log = merge({ reads_per_second = 2 }, var.log.enhanced_fan_out ? { fan_out = local.consumers } : null)
   }
+
+  # A consumer has one subscription per shard, so each role that reads has its own.
+  consumers = { for role in ["processor", "archiver"] : role => "${var.name}-${role}" if var.log.enhanced_fan_out }
 
   source = [
     for source in var.sources : {
@@ -51,6 +54,7 @@ locals {
     [for key in ["region", "stream", "tables", "bucket", "prefix", "local"] : "${key} = ${jsonencode(local.aws[key])}" if local.aws[key] != null],
     length(var.endpoints) == 0 ? [] : concat(["", "[aws.endpoints]"], [for key, value in var.endpoints : "${key} = ${jsonencode(value)}"]),
     ["", "[aws.log]", "reads_per_second = ${local.aws.log.reads_per_second}"],
+    length(local.consumers) == 0 ? [] : ["fan_out = { ${join(", ", [for role, name in local.consumers : "${role} = ${jsonencode(name)}"])} }"],
     ["", "[limits]"],
     [for key, value in var.limits : "${key} = ${value}" if value != null],
     [""],

@@ -64,11 +64,12 @@ variable "provider_files" {
 }
 
 variable "log" {
-  description = "The stream: shards (each takes 1 MiB and 1 000 records a second), hours that it keeps a record, metrics per shard."
+  description = "The stream: shards (each takes 1 MiB and 1 000 records a second), hours that it keeps a record, metrics per shard, and whether processor and archiver read by enhanced fan-out (each pays by the hour and shard, and by the GB) instead of polling."
   type = object({
     shards              = optional(number, 2)
     retention_hours     = optional(number, 168)
     shard_level_metrics = optional(list(string), [])
+    enhanced_fan_out    = optional(bool, false)
   })
   default = {}
 }

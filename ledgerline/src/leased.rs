@@ -41,7 +41,8 @@ pub(crate) async fn processor<W: Web>(
     stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let Some(opened) = data.aws() else { return Ok(()) };
-    let generations = Generations::find(data.clone(), progress).await?;
+    let log = opened.log_through(opened.consumers().processor.as_ref()).await?;
+    let generations = Generations::find(data.clone(), Arc::new(AnyLog::Aws(log)), progress).await?;
     let folds = generations.folds();
     let following = tokio::spawn(generations.follow(stop.clone()));
     let done = match hydrator {
@@ -61,7 +62,8 @@ pub(crate) async fn archiver(
 ) -> Result<()> {
     let Some(opened) = data.aws() else { return Ok(()) };
     let settings = ArchiverSettings { stream: data.stream.to_string(), flush_after, ..ArchiverSettings::default() };
-    let (log, archive, clock) = (data.log.clone(), data.archive.clone(), Arc::new(SystemClock));
+    let log = Arc::new(AnyLog::Aws(opened.log_through(opened.consumers().archiver.as_ref()).await?));
+    let (archive, clock) = (data.archive.clone(), Arc::new(SystemClock));
     let job = ArchiverJob::new(log, archive, clock, settings, progress)?;
     work(&data, opened, ARCHIVER, job, stop).await
 }

@@ -22,7 +22,7 @@ use crate::exit::{Failure, Outcome};
 use crate::secret_ref::SecretRef;
 use crate::wiring::SHARDS_MAX;
 
-pub use aws::{AwsSettings, LeaseSettings, LogSettings};
+pub use aws::{AwsSettings, ConsumerSettings, LeaseSettings, LogSettings};
 
 /// Name of the settings file that is looked for in the current folder.
 pub const FILE_NAME: &str = "ledgerline.toml";

@@ -11,6 +11,8 @@ fn parse(text: &str) -> Outcome<Loaded> {
 #[test]
 fn refused_settings_name_file_key_and_fix() {
     let with = |line: &str| format!("{SOURCE}{line}\n");
+    let fan_out =
+        |names: &str| format!("[aws]\nstream = \"s\"\ntables = \"t\"\nbucket = \"b\"\nlog.fan_out = {{ {names} }}\n");
     for (text, wanted) in [
         ("shards = 0".to_owned(), vec!["`shards`", "use 1 to"]),
         ("colour = 1".to_owned(), vec!["unknown field `colour`", "`listen`"]),
@@ -32,6 +34,12 @@ fn refused_settings_name_file_key_and_fix() {
         ),
         (with("hydrate = \"env:K\"\nhydrate_per_second = 0"), vec!["`source[0].hydrate_per_second`", "use 1 to"]),
         (with("secret = \"x\""), vec!["unknown field `secret`"]),
+        (
+            fan_out("processor = \"a\", archiver = \"a\""),
+            vec!["`aws.log.fan_out.archiver`", "another consumer", "one subscription per shard"],
+        ),
+        (fan_out("archiver = \"arn:aws:kinesis:x\""), vec!["`aws.log.fan_out.archiver`", "not its ARN"]),
+        (fan_out("ingest = \"a\""), vec!["unknown field `ingest`"]),
         ("providers = [\"absent.toml\"]".to_owned(), vec!["conf/absent.toml", "`providers`"]),
     ] {
         let failure = parse(&text).unwrap_err();

@@ -143,3 +143,31 @@ run "sources_that_fetch" {
     error_message = "and appends what it fetched"
   }
 }
+
+run "enhanced_fan_out" {
+  command = apply
+  module { source = "./modules/access" }
+  variables {
+    consumer_arns = {
+      processor = "arn:aws:kinesis:eu-central-1:123456789012:stream/ledgerline/consumer/ledgerline-processor:1700000000"
+      archiver  = "arn:aws:kinesis:eu-central-1:123456789012:stream/ledgerline/consumer/ledgerline-archiver:1700000000"
+    }
+  }
+
+  assert {
+    condition = alltrue([for role, arn in var.consumer_arns : [
+      for s in jsondecode(aws_iam_role_policy.this[role].policy).Statement : s.Resource if s.Effect == "Allow" && toset(s.Action) == toset(["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"])
+    ] == [[arn]]])
+    error_message = "each role subscribes with its own consumer, and no other"
+  }
+  assert {
+    condition = toset([for role, p in aws_iam_role_policy.this : role if anytrue([
+      for s in jsondecode(p.policy).Statement : s.Effect == "Allow" && contains(s.Action, "kinesis:SubscribeToShard")
+    ])]) == toset(["processor", "archiver"])
+    error_message = "nobody else does"
+  }
+  assert {
+    condition     = alltrue([for role in ["processor", "archiver"] : strcontains(aws_iam_role_policy.this[role].policy, "kinesis:GetRecords")])
+    error_message = "a reader polls until its subscription is on"
+  }
+}

@@ -48,6 +48,24 @@ run "outputs_are_settings" {
   }
 }
 
+run "enhanced_fan_out" {
+  command = apply
+  variables { log = { enhanced_fan_out = true } }
+
+  assert {
+    condition     = jsonencode(output.aws.log) == jsonencode({ fan_out = { archiver = "ledgerline-archiver", processor = "ledgerline-processor" }, reads_per_second = 2 })
+    error_message = "the table [aws.log]: ${jsonencode(output.aws.log)}"
+  }
+  assert {
+    condition     = alltrue([for role in ["processor", "archiver"] : strcontains(output.deployment.settings[role], "\n[aws.log]\nreads_per_second = 2\nfan_out = { archiver = \"ledgerline-archiver\", processor = \"ledgerline-processor\" }\n")])
+    error_message = output.deployment.settings.archiver
+  }
+  assert {
+    condition     = alltrue([for role in ["processor", "archiver"] : contains([for one in output.deployment.permissions[role] : one.sid], "Subscribe")])
+    error_message = "who reads may subscribe"
+  }
+}
+
 run "settings_of_the_containers" {
   command = apply
 

@@ -29,6 +29,42 @@ run "keeps_order_and_days" {
   }
 }
 
+run "polls_unless_told" {
+  command = apply
+  module { source = "./modules/log" }
+
+  assert {
+    condition     = length(aws_kinesis_stream_consumer.this) == 0 && length(output.consumer_arns) == 0
+    error_message = "a consumer costs by the hour and shard"
+  }
+}
+
+run "a_consumer_for_each_role" {
+  command = apply
+  module { source = "./modules/log" }
+  variables { consumers = { processor = "ledgerline-processor", archiver = "ledgerline-archiver" } }
+
+  assert {
+    condition     = jsonencode({ for role, made in aws_kinesis_stream_consumer.this : role => made.name }) == jsonencode(var.consumers)
+    error_message = "names"
+  }
+  assert {
+    condition     = alltrue([for made in aws_kinesis_stream_consumer.this : made.stream_arn == aws_kinesis_stream.this.arn])
+    error_message = "of this stream"
+  }
+  assert {
+    condition     = toset(keys(output.consumer_arns)) == toset(["processor", "archiver"])
+    error_message = "ARNs by role"
+  }
+}
+
+run "one_consumer_for_two" {
+  command = plan
+  module { source = "./modules/log" }
+  variables { consumers = { processor = "ledgerline", archiver = "ledgerline" } }
+  expect_failures = [var.consumers]
+}
+
 run "no_shards" {
   command = plan
   module { source = "./modules/log" }

@@ -1,7 +1,7 @@
 //! The program on AWS, whole: three processes share the work, and are killed (SIGKILL), stopped and woken up again as
 //! zombies (SIGSTOP, SIGCONT) and restarted in good order, while the stream is split and merged and its limits are
-//! enforced. Afterwards every acknowledged event is in the archive and counts once in the state, the chains are whole
-//! and the replay agrees.
+//! enforced. Two of them read by enhanced fan-out, one by polling. Afterwards every acknowledged event is in the archive
+//! and counts once in the state, the chains are whole and the replay agrees.
 //!
 //! `LEDGERLINE_TEST_SECONDS` says for how long; the default is short enough for every run of the tests.
 
@@ -29,11 +29,12 @@ fn how_long() -> Duration {
     Duration::from_secs(seconds.unwrap_or(45))
 }
 
-/// A worker with settings and a port of its own.
-fn worker(cloud: &LocalCloud, dir: &Path) -> Served {
+/// A worker with settings and a port of its own; it reads by enhanced fan-out, or by polling.
+fn worker(cloud: &LocalCloud, dir: &Path, fans_out: bool) -> Served {
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
     let address = format!("127.0.0.1:{port}");
-    let settings = cloud.write_settings(dir, &address);
+    let settings =
+        if fans_out { cloud.write_settings_with_fan_out(dir, &address) } else { cloud.write_settings(dir, &address) };
     Served::on(env!("CARGO_BIN_EXE_ledgerline-under-test"), &settings, &address)
 }
 
@@ -42,7 +43,7 @@ async fn three_processes_through_kills_zombies_and_resharding() {
     let cloud = LocalCloud::start(1).await;
     let dir = tempfile::tempdir().expect("a directory");
     let mut workers: Vec<Served> =
-        (0..WORKERS).map(|n| worker(&cloud, &dir.path().join(format!("worker-{n}")))).collect();
+        (0..WORKERS).map(|n| worker(&cloud, &dir.path().join(format!("worker-{n}")), n > 0)).collect();
     let seed = rand::random();
     println!("seed {seed}");
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
@@ -95,7 +96,9 @@ async fn three_processes_through_kills_zombies_and_resharding() {
     for caller in callers {
         caller.join().expect("no panic");
     }
-    println!("in {:.0} s: {done:?}", began.elapsed().as_secs_f64());
+    let subscriptions = cloud.kinesis.subscriptions().begun();
+    println!("in {:.0} s: {done:?}, {subscriptions} subscriptions", began.elapsed().as_secs_f64());
+    assert!(subscriptions > 5, "two of the workers read by enhanced fan-out");
     until_done(&workers[0]).await;
     let (code, text) = workers[0].run(&["shards"]);
     println!("{text}");

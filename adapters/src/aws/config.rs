@@ -20,6 +20,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use ledgerline_domain::{Error, Result};
 
 use super::Meter;
+pub use super::apart::subscriptions_apart;
 
 /// How AWS is reached. Plain data.
 #[derive(Clone, Debug, Default)]
@@ -158,7 +159,11 @@ fn made_up() -> Credentials {
     Credentials::new(id.unwrap_or_else(|| "local".to_owned()), "local", None, None, "local")
 }
 
-/// HTTPS by rustls with ring.
+/// HTTPS by rustls with ring; subscriptions have connections of their own.
 pub fn https_client() -> SharedHttpClient {
+    subscriptions_apart(one_https_client)
+}
+
+fn one_https_client() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }

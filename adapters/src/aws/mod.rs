@@ -4,6 +4,7 @@
 //! Every client comes from one [`AwsConfig`]. The SDK repeats nothing by itself: each adapter
 //! knows which of its calls may be repeated as they are and which may have been done although no answer came.
 
+mod apart;
 pub mod config;
 pub mod doctor;
 pub mod dynamo;

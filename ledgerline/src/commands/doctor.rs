@@ -9,7 +9,7 @@ use crate::cli::Role;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Output};
 use crate::place::aws::options;
-use crate::settings::Loaded;
+use crate::settings::{AwsSettings, ConsumerSettings, Loaded};
 
 /// `doctor`.
 #[derive(Debug, Args)]
@@ -58,6 +58,7 @@ pub async fn run(loaded: &Loaded, args: &DoctorArgs, out: &mut Output) -> Outcom
         bucket: settings.bucket.clone(),
         prefix: settings.prefix.clone(),
         secrets,
+        consumers: consumers(settings),
         parts: parts(&args.role),
         write: args.write,
     };
@@ -71,6 +72,12 @@ pub async fn run(loaded: &Loaded, args: &DoctorArgs, out: &mut Output) -> Outcom
         print(&findings, faults, warnings, out)?;
     }
     Ok(if faults == 0 { Exit::Ok } else { Exit::Refused })
+}
+
+fn consumers(settings: &AwsSettings) -> Vec<(Part, String)> {
+    let ConsumerSettings { processor, archiver } = &settings.log.fan_out;
+    let named = [(Part::Processor, processor), (Part::Archiver, archiver)];
+    named.into_iter().filter_map(|(part, name)| Some((part, name.clone()?))).collect()
 }
 
 fn parts(roles: &[Role]) -> Vec<Part> {

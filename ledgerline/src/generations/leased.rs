@@ -28,6 +28,8 @@ pub(crate) type Folds = Several<u32, Fold>;
 /// The folds, and what keeps the set of them up to date.
 pub(crate) struct Generations {
     data: Arc<Data>,
+    /// The log for the live generation: it alone may read by enhanced fan-out.
+    live_log: Arc<AnyLog>,
     /// Of the live generation, whichever that is.
     progress: Arc<Progress>,
     known: BTreeMap<u32, Known>,
@@ -41,10 +43,10 @@ struct Known {
 }
 
 impl Generations {
-    /// Looks which there are.
-    pub async fn find(data: Arc<Data>, progress: Arc<Progress>) -> Result<Self> {
-        let none = JobSet { lead: 0, jobs: BTreeMap::new() };
-        let mut found = Self { data, progress, known: BTreeMap::new(), set: watch::Sender::new(Arc::new(none)) };
+    /// Looks which there are. The live one is folded from `live_log`, others from the log of `data`.
+    pub async fn find(data: Arc<Data>, live_log: Arc<AnyLog>, progress: Arc<Progress>) -> Result<Self> {
+        let set = watch::Sender::new(Arc::new(JobSet { lead: 0, jobs: BTreeMap::new() }));
+        let mut found = Self { data, live_log, progress, known: BTreeMap::new(), set };
         found.look().await?;
         Ok(found)
     }
@@ -106,7 +108,8 @@ impl Generations {
         let sources = Arc::new(sources_of(number, &texts)?);
         let progress = if is_live { self.progress.clone() } else { Arc::new(Progress::quiet()) };
         let settings = self.data.aws().map_or_else(ApplySettings::default, Opened::apply_settings);
-        let fold = Applier::new(self.data.log.clone(), store, sources, settings, progress);
+        let log = if is_live { &self.live_log } else { &self.data.log };
+        let fold = Applier::new(log.clone(), store, sources, settings, progress);
         Ok(Known { texts, is_live, fold: Arc::new(fold) })
     }
 }

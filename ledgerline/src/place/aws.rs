@@ -18,7 +18,7 @@ use rand::RngExt as _;
 use tokio::sync::watch;
 
 use super::{Data, ShardOf};
-use crate::settings::AwsSettings;
+use crate::settings::{AwsSettings, ConsumerSettings};
 use crate::wiring::wait_for;
 
 /// The stream, with bodies that are too large for its records in the bucket.
@@ -130,6 +130,20 @@ impl Opened {
     pub async fn retire(&self, number: u32) -> Result<()> {
         self.control.retire(number).await?;
         tables::delete(&self.aws, &self.dynamo, number).await
+    }
+
+    /// The log as a role reads it: through a consumer of its own, where the settings name one.
+    pub async fn log_through(&self, consumer: Option<&String>) -> Result<Arc<AwsLog>> {
+        let Some(consumer) = consumer else { return Ok(self.log.clone()) };
+        let log = self.log.log().fanned_out(consumer).await?;
+        let record_bytes_max = kinesis_settings(&self.settings).record_bytes_max;
+        tracing::info!(consumer, "reading by enhanced fan-out");
+        Ok(Arc::new(ClaimCheck::new(log, self.archive.clone(), record_bytes_max)))
+    }
+
+    /// The consumers that the settings name.
+    pub fn consumers(&self) -> &ConsumerSettings {
+        &self.settings.log.fan_out
     }
 
     /// The leases of the processor, or of another role by a suffix.

@@ -59,6 +59,37 @@ pub struct LogSettings {
     pub queue_records_max: Option<usize>,
     /// Most bytes of them, in MiB.
     pub queue_mib_max: Option<usize>,
+    /// The registered consumers that roles read through; a role without one polls.
+    pub fan_out: ConsumerSettings,
+}
+
+/// Names of consumers of the stream. A consumer has one subscription per shard, so each role needs its own.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConsumerSettings {
+    /// Of the processor.
+    pub processor: Option<String>,
+    /// Of the archiver.
+    pub archiver: Option<String>,
+}
+
+impl ConsumerSettings {
+    /// The key that is wrong and how to mend it.
+    fn check(&self) -> Result<(), (String, String)> {
+        let Self { processor, archiver } = self;
+        for (role, name) in [("processor", processor), ("archiver", archiver)] {
+            let letter = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+            if name.as_ref().is_some_and(|name| name.is_empty() || name.len() > 128 || !name.chars().all(letter)) {
+                let text = "give a consumer's name, not its ARN: 1 to 128 letters, digits and _.-";
+                return Err((format!("log.fan_out.{role}"), text.to_owned()));
+            }
+        }
+        if processor.is_some() && processor == archiver {
+            let text = "name another consumer than the processor's: a consumer has one subscription per shard";
+            return Err(("log.fan_out.archiver".to_owned(), text.to_owned()));
+        }
+        Ok(())
+    }
 }
 
 /// Times of the leases; see `docs/aws.md`.
@@ -118,6 +149,7 @@ impl AwsSettings {
         if self.gather_seconds.is_some_and(|seconds| !(0.0..=GATHER_SECONDS_MAX).contains(&seconds)) {
             return Err(("gather_seconds".to_owned(), format!("use 0 to {GATHER_SECONDS_MAX}")));
         }
+        self.log.fan_out.check()?;
         if renew_seconds * 2.0 > lasts_seconds {
             let text = "use at least twice leases.renew_seconds, so that a write may fail";
             return Err(("leases.lasts_seconds".to_owned(), text.to_owned()));

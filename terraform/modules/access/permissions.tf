@@ -33,6 +33,11 @@ locals {
 
   look = { sid = "LookAtTheLog", actions = ["kinesis:DescribeStreamSummary", "kinesis:ListShards"], resources = [local.stream], condition = null }
   read = { sid = "ReadTheLog", actions = ["kinesis:GetRecords", "kinesis:GetShardIterator"], resources = [local.stream], condition = null }
+  # By enhanced fan-out. Until a subscription is on, and at a shard's end, it polls all the same.
+  fan_out = { for role in ["processor", "archiver"] : role => [
+    for arn in compact([lookup(var.consumer_arns, role, "")]) :
+    { sid = "Subscribe", actions = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"], resources = [arn], condition = null }
+  ] }
   # Each start looks which generations there are, begins the first one, and gives the live one the provider files of the settings.
   live = { sid = "Generations", actions = ["dynamodb:GetItem", "dynamodb:PutItem"], resources = [local.control], condition = null }
   # IfExists: without this permission S3 answers 403 instead of 404 for a key that is not there, and the question for a key has
@@ -73,9 +78,9 @@ locals {
       { sid = "Park", actions = ["dynamodb:PutItem"], resources = [local.quarantine], condition = null },
       { sid = "LargeBodies", actions = ["s3:GetObject"], resources = [local.families.claims], condition = null },
       local.key.processor,
-    ], local.hydrates, local.secrets)
+    ], local.fan_out.processor, local.hydrates, local.secrets)
 
-    archiver = [
+    archiver = concat([
       local.look,
       local.read,
       local.live,
@@ -91,7 +96,7 @@ locals {
       { sid = "LongSegments", actions = ["s3:AbortMultipartUpload"], resources = [local.families.segments], condition = null },
       { sid = "LargeBodies", actions = ["s3:GetObject"], resources = [local.families.claims], condition = null },
       local.key.archiver,
-    ]
+    ], local.fan_out.archiver)
 
     # One-off tasks: verify, export, close, compact, rebuild, promote, repair, redrive, release of the quarantine.
     # What they need of the log they have from the archive; only redrive and release append.

@@ -8,6 +8,12 @@ variable "stream_arn" {
   type        = string
 }
 
+variable "consumer_arns" {
+  description = "ARNs of consumers for enhanced fan-out, by the role that reads through each: processor, archiver."
+  type        = map(string)
+  default     = {}
+}
+
 variable "tables" {
   description = "What the names of all tables begin with."
   type        = string

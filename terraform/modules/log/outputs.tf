@@ -8,6 +8,11 @@ output "arn" {
   value       = aws_kinesis_stream.this.arn
 }
 
+output "consumer_arns" {
+  description = "ARNs of the consumers, by role."
+  value       = { for role, consumer in aws_kinesis_stream_consumer.this : role => consumer.arn }
+}
+
 output "shards" {
   description = "Number of shards; as many processors can work at a time."
   value       = aws_kinesis_stream.this.shard_count

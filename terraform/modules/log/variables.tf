@@ -41,6 +41,17 @@ variable "shard_level_metrics" {
   default     = []
 }
 
+variable "consumers" {
+  description = "Names of consumers for enhanced fan-out, by the role that reads through each; none reads by polling."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = length(distinct(values(var.consumers))) == length(var.consumers)
+    error_message = "Give each role a consumer of its own: a consumer has one subscription per shard."
+  }
+}
+
 variable "tags" {
   description = "Tags of the stream."
   type        = map(string)

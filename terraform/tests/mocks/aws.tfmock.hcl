@@ -74,3 +74,7 @@ mock_resource "aws_ecs_task_definition" {
 mock_resource "aws_appautoscaling_policy" {
   defaults = { arn = "arn:aws:autoscaling:eu-central-1:123456789012:scalingPolicy:made-up" }
 }
+
+mock_resource "aws_kinesis_stream_consumer" {
+  defaults = { arn = "arn:aws:kinesis:eu-central-1:123456789012:stream/ledgerline/consumer/made-up:1700000000" }
+}

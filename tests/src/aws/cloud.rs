@@ -11,6 +11,8 @@ use crate::child::SECRET;
 
 /// Name of the bucket.
 const BUCKET: &str = "archive";
+/// Consumers of the stream, by the role that may read through each.
+const CONSUMERS: [(&str, &str); 2] = [("processor", "ledgerline-processor"), ("archiver", "ledgerline-archiver")];
 /// What the names of the tables of leases end with.
 const LEASES: [&str; 2] = ["-leases", "-leases-archiver"];
 
@@ -38,6 +40,9 @@ impl LocalCloud {
             s3: LocalS3::start(Duration::ZERO).await,
             secrets: LocalSecrets::start().await,
         };
+        for (_, consumer) in CONSUMERS {
+            cloud.kinesis.register(consumer).await;
+        }
         let aws = reach(cloud.endpoints(), None).await;
         for suffix in LEASES {
             let table = format!("{}{suffix}", cloud.dynamo.prefix());
@@ -80,13 +85,26 @@ impl LocalCloud {
     /// # Panics
     /// When files cannot be written.
     pub fn write_settings(&self, dir: &Path, listen: &str) -> PathBuf {
+        Self::write(dir, listen, &self.settings())
+    }
+
+    /// The same, with enhanced fan-out for both readers.
+    ///
+    /// # Panics
+    /// When files cannot be written.
+    pub fn write_settings_with_fan_out(&self, dir: &Path, listen: &str) -> PathBuf {
+        let [processor, archiver] = CONSUMERS.map(|(role, consumer)| format!("{role} = \"{consumer}\""));
+        let names = format!("[aws.log]\nfan_out = {{ {processor}, {archiver} }}\n");
+        Self::write(dir, listen, &self.settings().replacen("[aws.log]\n", &names, 1))
+    }
+
+    fn write(dir: &Path, listen: &str, aws: &str) -> PathBuf {
         std::fs::create_dir_all(dir).expect("a folder");
         std::fs::write(dir.join("secret"), SECRET).expect("a secret file");
         let text = format!(
             "data = \"spill\"\nlisten = \"{listen}\"\n[limits]\nsegment_age_seconds_max = 1\n\
              [[source]]\nname = \"shop\"\nprovider = \"stripe\"\nsecrets = [\"file:secret\"]\n\
-             [[source]]\nname = \"ledger\"\nprovider = \"generic\"\nsecrets = [\"file:secret\"]\n{}",
-            self.settings()
+             [[source]]\nname = \"ledger\"\nprovider = \"generic\"\nsecrets = [\"file:secret\"]\n{aws}"
         );
         let file = dir.join("ledgerline.toml");
         std::fs::write(&file, text).expect("a settings file");

@@ -12,7 +12,8 @@ use aws_smithy_types::body::SdkBody;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use ferrokinesis::store::StoreOptions;
+use ferrokinesis::actions::subscribe_to_shard::execute_streaming;
+use ferrokinesis::store::{Store, StoreOptions};
 use http_body_util::BodyExt as _;
 use ledgerline_adapters::aws::config::https_client;
 use ledgerline_adapters::aws::kinesis::{KinesisLog, KinesisSettings};
@@ -20,10 +21,12 @@ use ledgerline_adapters::aws::{AwsConfig, Endpoints};
 use ledgerline_domain::ids::ShardId;
 use tokio::sync::RwLock;
 
+use super::fan_out::{Subscriptions, refused};
 use super::{Faults, reach, serve};
 
 /// Name of the stream.
 const STREAM: &str = "events";
+const JSON: &str = "application/x-amz-json-1.1";
 /// Names the address of a Kinesis to use instead of the one in this process.
 pub const OTHER_KINESIS: &str = "LEDGERLINE_TEST_KINESIS";
 
@@ -32,6 +35,7 @@ pub struct LocalKinesis {
     endpoints: Endpoints,
     aws: AwsConfig,
     stream: String,
+    subscriptions: Subscriptions,
 }
 
 /// Limits for a service on this machine: quick to ask again, and as many reads as there may be.
@@ -56,7 +60,11 @@ impl LocalKinesis {
     /// A new stream in the other one, where the environment names it; else as `start`.
     pub async fn start_or_other(shards: i32) -> Self {
         match std::env::var(OTHER_KINESIS) {
-            Ok(address) => Self::make_stream(address, format!("{STREAM}-{:016x}", rand::random::<u64>()), shards).await,
+            Ok(address) => {
+                let (stream, none) =
+                    (format!("{STREAM}-{:016x}", rand::random::<u64>()), Subscriptions::new(Duration::ZERO));
+                Self::make_stream(address, stream, shards, none).await
+            }
             Err(_) => Self::start(shards).await,
         }
     }
@@ -71,22 +79,39 @@ impl LocalKinesis {
         Self::start_with(shards, StoreOptions { iterator_ttl_seconds: 1, ..StoreOptions::default() }).await
     }
 
-    async fn start_with(shards: i32, options: StoreOptions) -> Self {
-        let options =
-            StoreOptions { create_stream_ms: 1, delete_stream_ms: 1, update_stream_ms: 1, shard_limit: 100, ..options };
-        let address = serve(|listener| async move {
-            let (app, _store) = ferrokinesis::create_app(options);
-            let app = app.layer(middleware::from_fn_with_state(Arc::default(), in_order));
-            let _ = ferrokinesis::serve_plain_http(listener, app, std::future::pending()).await;
-        });
-        Self::make_stream(address.await, STREAM.to_owned(), shards).await
+    /// The same, with subscriptions that last so long in good order, of a service that takes the next one of a consumer
+    /// after `again_after`.
+    pub async fn start_to_subscribe(shards: i32, lasts: Duration, again_after: Duration) -> Self {
+        let options = StoreOptions {
+            subscribe_to_shard_session_ms: u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX),
+            subscribe_to_shard_event_record_limit: 7,
+            ..StoreOptions::default()
+        };
+        Self::start_as(shards, options, Subscriptions::new(again_after)).await
     }
 
-    async fn make_stream(address: String, stream: String, shards: i32) -> Self {
+    async fn start_with(shards: i32, options: StoreOptions) -> Self {
+        Self::start_as(shards, options, Subscriptions::new(Duration::from_secs(5))).await
+    }
+
+    async fn start_as(shards: i32, options: StoreOptions, subscriptions: Subscriptions) -> Self {
+        let options =
+            StoreOptions { create_stream_ms: 1, delete_stream_ms: 1, update_stream_ms: 1, shard_limit: 100, ..options };
+        let subscriptions_of_it = subscriptions.clone();
+        let address = serve(|listener| async move {
+            let (app, store) = ferrokinesis::create_app(options);
+            let order = InOrder { puts: Arc::default(), subscriptions: subscriptions_of_it, store };
+            let app = app.layer(middleware::from_fn_with_state(order, in_order));
+            let _ = ferrokinesis::serve_plain_http(listener, app, std::future::pending()).await;
+        });
+        Self::make_stream(address.await, STREAM.to_owned(), shards, subscriptions).await
+    }
+
+    async fn make_stream(address: String, stream: String, shards: i32, subscriptions: Subscriptions) -> Self {
         let endpoints = Endpoints { kinesis: Some(address), ..Endpoints::default() };
         let aws = reach(endpoints.clone(), None).await;
         aws.kinesis().create_stream().stream_name(&stream).shard_count(shards).send().await.expect("a stream");
-        let local = Self { endpoints, aws, stream };
+        let local = Self { endpoints, aws, stream, subscriptions };
         local.until_active().await;
         local
     }
@@ -106,6 +131,27 @@ impl LocalKinesis {
         let aws = reach(self.endpoints(), faults).await;
         let settings = KinesisSettings { stream: self.stream.clone(), ..settings };
         KinesisLog::open(aws.kinesis().config(), settings).await.unwrap_or_else(|e| panic!("failed to {e}"))
+    }
+
+    /// What is known of the subscriptions to it, and what they meet.
+    pub fn subscriptions(&self) -> &Subscriptions {
+        &self.subscriptions
+    }
+
+    /// Registers a consumer of the stream; it is active then.
+    pub async fn register(&self, consumer: &str) {
+        let client = self.client();
+        let found = client.describe_stream_summary().stream_name(&self.stream).send().await.expect("a stream");
+        let arn = found.stream_description_summary().expect("a summary").stream_arn().to_owned();
+        client.register_stream_consumer().stream_arn(&arn).consumer_name(consumer).send().await.expect("a consumer");
+        loop {
+            let found = client.describe_stream_consumer().stream_arn(&arn).consumer_name(consumer).send().await;
+            let found = found.expect("a consumer").consumer_description.expect("a description");
+            if found.consumer_status.as_str() == "ACTIVE" {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// A client without faults.
@@ -160,13 +206,32 @@ impl LocalKinesis {
     }
 }
 
+#[derive(Clone)]
+struct InOrder {
+    puts: Arc<RwLock<()>>,
+    subscriptions: Subscriptions,
+    store: Store,
+}
+
 /// The stand-in gives a record its number first and keeps it a moment later. A reader that came in between would pass
 /// over it for good, which the service does not let happen: there, what is behind a position that was read is higher.
-async fn in_order(State(puts): State<Arc<RwLock<()>>>, request: Request, next: Next) -> Response {
+async fn in_order(State(order): State<InOrder>, request: Request, next: Next) -> Response {
+    let InOrder { puts, subscriptions, store } = order;
     let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     if target.ends_with(".GetRecords") || target.ends_with(".GetShardIterator") {
         let _reading = puts.read().await;
         next.run(request).await
+    } else if target.ends_with(".SubscribeToShard") {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        match subscriptions.decide(&body) {
+            // Not by its own way: that forgets the sequence number to begin with, and begins with the oldest record.
+            Ok(fate) => match execute_streaming(&store, serde_json::from_slice(&body).expect("JSON"), JSON).await {
+                Ok(stream) => subscriptions.stream(stream, fate, puts),
+                Err(_) => next.run(Request::from_parts(head, body.into())).await,
+            },
+            Err(code) => refused(code),
+        }
     } else {
         let _writing = puts.write().await;
         next.run(request).await

@@ -3,6 +3,7 @@
 
 mod cloud;
 mod dynamo;
+mod fan_out;
 mod faults;
 mod kinesis;
 mod s3;
@@ -18,6 +19,7 @@ use tokio::net::TcpListener;
 
 pub use cloud::LocalCloud;
 pub use dynamo::LocalDynamo;
+pub use fan_out::{StreamFault, Subscriptions};
 pub use faults::{Fault, Faults};
 pub use kinesis::{LocalKinesis, quick_log, switched_to_auto};
 pub use s3::LocalS3;

@@ -123,12 +123,16 @@ impl Deployment {
         let (kinesis, dynamo) = (LocalKinesis::start(2).await, LocalDynamo::start().await);
         let (s3, secrets) = (LocalS3::start(Duration::ZERO).await, LocalSecrets::start().await);
         secrets.rotate("prod/stripe", "a secret");
+        for consumer in ["folds", "archives"] {
+            kinesis.register(consumer).await;
+        }
         let targets = Targets {
             stream: "events".into(),
             tables: "well".into(),
             bucket: "archive".into(),
             prefix: "p".into(),
             secrets: vec!["prod/stripe".into()],
+            consumers: vec![(Part::Processor, "folds".into()), (Part::Archiver, "archives".into())],
             parts: vec![Part::Ingest, Part::Processor, Part::Archiver],
             write: true,
         };
@@ -181,6 +185,8 @@ async fn a_deployment_that_is_well_has_no_fault_and_is_not_changed() {
         ("stream events", "retention"),
         ("stream events", "kinesis:PutRecords"),
         ("stream events", "kinesis:GetRecords"),
+        ("consumer folds", "exists"),
+        ("consumer archives", "kinesis:SubscribeToShard"),
         ("table well-records-0001", "index listing"),
         ("table well-records-0001", "dynamodb:PutItem"),
         ("table well-checkpoints-0001", "dynamodb:UpdateItem"),
@@ -204,6 +210,7 @@ async fn a_deployment_that_is_well_has_no_fault_and_is_not_changed() {
         let rows = aws.dynamodb().scan().table_name(table).send().await.expect("rows");
         assert_eq!(rows.count, 0, "{table}");
     }
+    assert_eq!(deployment.kinesis.subscriptions().begun(), 0, "and nobody's subscription was taken over");
     assert_eq!(deployment.s3.names().len(), 1);
     assert!(deployment.s3.names().iter().all(|name| name.starts_with("p/doctor/")));
 }
@@ -246,6 +253,11 @@ async fn every_defect_is_found_with_its_fix() {
                 "table well-leases-archiver, dynamodb:DeleteItem",
             ],
         ),
+        (
+            good().denies("SubscribeToShard"),
+            &["consumer folds, kinesis:SubscribeToShard", "consumer archives, kinesis:SubscribeToShard"],
+        ),
+        (good().denies("DescribeStreamConsumer"), &["consumer folds, exists", "consumer archives, exists"]),
         (good().denies("GetSecretValue"), &["secret prod/stripe, readable"]),
     ];
     for (account, faults) in cases {
@@ -275,6 +287,10 @@ async fn tables_and_names_that_are_wrong_are_found() {
     ] {
         assert_eq!(state(&findings, on, what), State::Fault, "{what} of {on}: {findings:#?}");
     }
+    deployment.targets.consumers = vec![(Part::Archiver, "nobody".into())];
+    let findings = deployment.findings(Account::good(https_client())).await;
+    assert_eq!(state(&findings, "consumer nobody", "exists"), State::Fault, "{findings:#?}");
+    assert!(findings.iter().any(|f| f.on == "consumer nobody" && f.fix.contains("register-stream-consumer")));
     deployment.targets.stream = "no-stream".into();
     deployment.targets.tables = "nothing".into();
     deployment.targets.bucket = "no-bucket".into();

@@ -7,6 +7,7 @@
 mod access;
 mod bucket;
 mod clock;
+mod consumers;
 mod lifecycle;
 mod policy;
 mod stream;
@@ -85,6 +86,8 @@ pub struct Targets {
     pub prefix: String,
     /// Names or ARNs of the secrets.
     pub secrets: Vec<String>,
+    /// Consumers of enhanced fan-out, by the part that reads through each.
+    pub consumers: Vec<(Part, String)>,
     /// Whose permissions are tried.
     pub parts: Vec<Part>,
     /// Whether an object may be written, to see that a key can be created once only.
@@ -102,12 +105,13 @@ impl Targets {
     }
 }
 
-/// Looks at everything. The order of the findings is that of the data's way: clock, stream, tables, bucket,
-/// secrets, permissions.
+/// Looks at everything. The order of the findings is that of the data's way: clock, stream, consumers, tables,
+/// bucket, secrets, permissions.
 pub async fn examine(aws: &AwsConfig, targets: &Targets) -> Vec<Finding> {
     let mut found = Findings::default();
     clock::examine(aws, targets, &mut found).await;
     let retention = stream::examine(aws, &KinesisSettings::new(&targets.stream), &mut found).await;
+    consumers::examine(aws, targets, &mut found).await;
     let generation = tables::examine(aws, targets, &mut found).await;
     bucket::examine(aws, targets, retention, &mut found).await;
     access::examine(aws, targets, generation, &mut found).await;

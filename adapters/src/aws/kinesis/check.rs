@@ -23,6 +23,8 @@ use super::failure::Failure;
 /// What a stream says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamFacts {
+    /// Its ARN.
+    pub arn: String,
     /// Whole seconds since 1970 at which it was created. A stream that was deleted and created anew numbers
     /// its shards again, so this belongs into the archive's path.
     pub created_at: i64,
@@ -57,6 +59,7 @@ pub(crate) async fn describe(client: &Client, stream: &str) -> Result<StreamFact
         )));
     }
     Ok(StreamFacts {
+        arn: summary.stream_arn,
         created_at: summary.stream_creation_timestamp.secs(),
         retention_hours: summary.retention_period_hours,
         mode: summary.stream_mode_details.map(|mode| mode.stream_mode.to_string()).unwrap_or_default(),

@@ -13,6 +13,11 @@ pub struct KinesisCounts {
     pub(super) read_records: AtomicU64,
     pub(super) read_throttles: AtomicU64,
     pub(super) iterator_calls: AtomicU64,
+    pub(super) subscriptions: AtomicU64,
+    pub(super) subscriptions_refused: AtomicU64,
+    pub(super) subscriptions_ended: AtomicU64,
+    pub(super) subscription_events: AtomicU64,
+    pub(super) subscription_records: AtomicU64,
 }
 
 /// The counters at one moment.
@@ -34,6 +39,16 @@ pub struct KinesisCounted {
     pub read_throttles: u64,
     /// `GetShardIterator` calls.
     pub iterator_calls: u64,
+    /// Subscriptions to a shard that were begun.
+    pub subscriptions: u64,
+    /// `SubscribeToShard` calls that failed.
+    pub subscriptions_refused: u64,
+    /// Subscriptions that ended, for whatever reason.
+    pub subscriptions_ended: u64,
+    /// Events that they gave, also those without records.
+    pub subscription_events: u64,
+    /// Records in them.
+    pub subscription_records: u64,
 }
 
 impl KinesisCounts {
@@ -49,6 +64,11 @@ impl KinesisCounts {
             read_records: get(&self.read_records),
             read_throttles: get(&self.read_throttles),
             iterator_calls: get(&self.iterator_calls),
+            subscriptions: get(&self.subscriptions),
+            subscriptions_refused: get(&self.subscriptions_refused),
+            subscriptions_ended: get(&self.subscriptions_ended),
+            subscription_events: get(&self.subscription_events),
+            subscription_records: get(&self.subscription_records),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_types::event_stream::RawMessage;
 use ledgerline_domain::{Error, ErrorKind};
 
 /// Codes that a later call of the same kind may not get.
@@ -41,6 +42,11 @@ impl Failure {
         Self { code: None, passes: error.kind() == ErrorKind::Retry, what: error.to_string() }
     }
 
+    /// Of a stream that gave nothing more, in words.
+    pub fn of_stream(what: &str) -> Self {
+        Self { code: None, passes: true, what: what.to_owned() }
+    }
+
     /// Whether the service says that it is asked too much.
     pub fn is_throttle(&self) -> bool {
         self.code.as_deref().is_some_and(is_throttle)
@@ -61,6 +67,22 @@ impl Failure {
 /// Whether an error code says that too much was asked.
 pub(crate) fn is_throttle(code: &str) -> bool {
     code.contains("Throttling") || code.contains("LimitExceeded") || code.contains("ThroughputExceeded")
+}
+
+impl<E: ProvideErrorMetadata> From<SdkError<E, RawMessage>> for Failure {
+    /// Of an event stream. All of it passes: a new stream may go better.
+    fn from(error: SdkError<E, RawMessage>) -> Self {
+        let failure = |what: &str| Self { code: None, passes: true, what: what.to_owned() };
+        match &error {
+            SdkError::ServiceError(e) => {
+                let code = e.err().code().map(str::to_owned);
+                let name = code.as_deref().unwrap_or("no error code");
+                Self { passes: true, what: format!("the stream ended with {name}"), code }
+            }
+            SdkError::DispatchFailure(_) => failure("the connection broke"),
+            _ => failure("an event was cut or could not be read"),
+        }
+    }
 }
 
 impl<E: ProvideErrorMetadata> From<SdkError<E, HttpResponse>> for Failure {

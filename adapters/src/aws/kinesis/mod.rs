@@ -26,6 +26,7 @@ mod budget;
 pub(crate) mod check;
 mod counts;
 pub(crate) mod failure;
+pub(crate) mod fan_out;
 mod hash;
 mod lanes;
 pub(crate) mod pause;
@@ -51,8 +52,9 @@ use ledgerline_domain::{Error, Result};
 
 pub use check::StreamFacts;
 pub use counts::{KinesisCounted, KinesisCounts};
-pub use settings::KinesisSettings;
+pub use settings::{FanOutSettings, KinesisSettings};
 
+use fan_out::FanOut;
 use producer::Producer;
 use reader::Reader;
 use shards::Shards;
@@ -63,11 +65,13 @@ pub struct KinesisLog {
     settings: Arc<KinesisSettings>,
     counts: Arc<KinesisCounts>,
     facts: StreamFacts,
-    shards: Shards,
-    producer: Producer,
-    reader: Reader,
+    shards: Arc<Shards>,
+    producer: Arc<Producer>,
+    reader: Arc<Reader>,
+    /// Set where reads go through a consumer of their own.
+    fan_out: Option<FanOut>,
     /// Newest positions that this process appended or found.
-    newest: Mutex<HashMap<ShardId, SequenceNumber>>,
+    newest: Arc<Mutex<HashMap<ShardId, SequenceNumber>>>,
 }
 
 impl KinesisLog {
@@ -87,14 +91,35 @@ impl KinesisLog {
         shards.ask(&client, &settings.stream).await?;
         let (settings, counts) = (Arc::new(settings), Arc::new(KinesisCounts::default()));
         Ok(Self {
-            producer: Producer::start(client.clone(), settings.clone(), counts.clone()),
-            reader: Reader::new(client.clone(), settings.clone(), counts.clone()),
-            newest: Mutex::default(),
+            producer: Arc::new(Producer::start(client.clone(), settings.clone(), counts.clone())),
+            reader: Arc::new(Reader::new(client.clone(), settings.clone(), counts.clone())),
+            fan_out: None,
+            newest: Arc::default(),
             client,
             settings,
             counts,
             facts,
-            shards,
+            shards: Arc::new(shards),
+        })
+    }
+
+    /// The same log, read by enhanced fan-out: for one reader of each shard, which has a registered consumer to itself.
+    /// It shares everything else with this one, the budget for polling too. Errors: `Invalid` when the stream has no
+    /// such consumer, `Retry` when that is not active yet or nobody answers.
+    pub async fn fanned_out(&self, consumer: &str) -> Result<Self> {
+        let arn = fan_out::consumer::find(&self.client, &self.facts.arn, consumer).await?;
+        let (client, settings, counts) = (self.client.clone(), self.settings.clone(), self.counts.clone());
+        let fan_out = FanOut::new(client, arn, settings, counts, self.reader.clone());
+        Ok(Self {
+            client: self.client.clone(),
+            settings: self.settings.clone(),
+            counts: self.counts.clone(),
+            facts: self.facts.clone(),
+            shards: self.shards.clone(),
+            producer: self.producer.clone(),
+            reader: self.reader.clone(),
+            fan_out: Some(fan_out),
+            newest: self.newest.clone(),
         })
     }
 
@@ -170,7 +195,10 @@ impl Log for KinesisLog {
 
     async fn read(&self, shard: &ShardId, after: Option<&SequenceNumber>, limit: ReadLimit) -> Result<ReadBatch> {
         self.known(shard).await?;
-        self.reader.read(shard, after, limit).await
+        match &self.fan_out {
+            Some(fan_out) => fan_out.read(shard, after, limit).await,
+            None => self.reader.read(shard, after, limit).await,
+        }
     }
 
     async fn tip(&self, shard: &ShardId) -> Result<Option<SequenceNumber>> {

@@ -86,13 +86,7 @@ impl Place {
         if !self.has_answer() {
             return None;
         }
-        let mut bytes = 0_usize;
-        let fitting = self.records.iter().take(limit.records_max.max(1)).take_while(|record| {
-            let first = bytes == 0;
-            bytes = bytes.saturating_add(record.value.len().max(1));
-            first || bytes <= limit.bytes_max
-        });
-        let count = fitting.count();
+        let count = fitting(&self.records, limit);
         let records: Vec<_> = self.records.drain(..count).collect();
         if let Some(last) = records.last() {
             self.after = Some(last.sequence.clone());
@@ -112,7 +106,19 @@ impl Place {
     }
 }
 
-fn sequenced(record: Record) -> Result<Sequenced<Bytes>> {
+/// How many of the records, from the first one, a reader may get; one at least, if there is one.
+pub(super) fn fitting(records: &VecDeque<Sequenced<Bytes>>, limit: ReadLimit) -> usize {
+    let mut bytes = 0_usize;
+    let fitting = records.iter().take(limit.records_max.max(1)).take_while(|record| {
+        let first = bytes == 0;
+        bytes = bytes.saturating_add(record.value.len().max(1));
+        first || bytes <= limit.bytes_max
+    });
+    fitting.count()
+}
+
+/// A record of the service with its position. [`Data`](ledgerline_domain::ErrorKind::Data) when it has none.
+pub(super) fn sequenced(record: Record) -> Result<Sequenced<Bytes>> {
     let at = record.approximate_arrival_timestamp;
     let arrived_at = at.and_then(|at| i64::try_from(at.as_nanos()).ok()).unwrap_or_default();
     Ok(Sequenced {

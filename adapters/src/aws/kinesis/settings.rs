@@ -37,6 +37,40 @@ pub struct KinesisSettings {
     pub read_records_max: usize,
     /// Age at which an iterator is replaced; the service forgets it after five minutes.
     pub iterator_age_max: Duration,
+    /// Limits of subscriptions, where a reader has a consumer.
+    pub fan_out: FanOutSettings,
+}
+
+/// Limits of a subscription to a shard.
+#[derive(Clone, Debug)]
+pub struct FanOutSettings {
+    /// Bytes of records that are held for the reader, with [`RECORD_OVERHEAD`] for each; past it the stream is not
+    /// read on. One more event may come, which the service keeps to about 2 MiB.
+    pub buffer_bytes_max: usize,
+    /// Without any event for so long, the connection counts as broken. The service sends one at least every five
+    /// seconds.
+    pub silence_max: Duration,
+    /// A subscription that no reader asked for so long is ended: the shard may be another worker's now.
+    pub unasked_max: Duration,
+    /// Time between two subscriptions to a shard; before that the service refuses the second one.
+    pub subscribe_every: Duration,
+    /// First and longest pause after a subscription that failed.
+    pub backoff: (Duration, Duration),
+}
+
+/// What a record that is held counts beside its bytes.
+pub const RECORD_OVERHEAD: usize = 128;
+
+impl Default for FanOutSettings {
+    fn default() -> Self {
+        Self {
+            buffer_bytes_max: 8 << 20,
+            silence_max: Duration::from_secs(30),
+            unasked_max: Duration::from_secs(10),
+            subscribe_every: Duration::from_secs(5),
+            backoff: (Duration::from_secs(1), Duration::from_secs(30)),
+        }
+    }
 }
 
 impl KinesisSettings {
@@ -57,6 +91,7 @@ impl KinesisSettings {
             idle_poll: Duration::from_millis(500),
             read_records_max: 10_000,
             iterator_age_max: Duration::from_secs(270),
+            fan_out: FanOutSettings::default(),
         }
     }
 
@@ -71,6 +106,7 @@ impl KinesisSettings {
             ("queue_bytes_max", self.queue_bytes_max, 2 << 30),
             ("reads_per_second", self.reads_per_second, 1000),
             ("read_records_max", self.read_records_max, 10_000),
+            ("fan_out.buffer_bytes_max", self.fan_out.buffer_bytes_max, 2 << 30),
         ];
         for (name, value, most) in numbers {
             if value == 0 || value > most {
