@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledgerline_adapters::embedded::ProviderTexts;
+use ledgerline_domain::trace::Traces;
 use ledgerline_domain::{Error, ErrorKind, Result};
 use ledgerline_processor::apply::{Applier, ApplySettings, Progress};
 use ledgerline_processor::leases::{JobSet, Several};
@@ -30,6 +31,7 @@ pub(crate) struct Generations {
     data: Arc<Data>,
     /// Of the live generation, whichever that is.
     progress: Arc<Progress>,
+    traces: Traces,
     known: BTreeMap<u32, Known>,
     set: watch::Sender<Arc<JobSet<u32, Fold>>>,
 }
@@ -42,9 +44,10 @@ struct Known {
 
 impl Generations {
     /// Looks which there are.
-    pub async fn find(data: Arc<Data>, progress: Arc<Progress>) -> Result<Self> {
+    pub async fn find(data: Arc<Data>, progress: Arc<Progress>, traces: Traces) -> Result<Self> {
         let none = JobSet { lead: 0, jobs: BTreeMap::new() };
-        let mut found = Self { data, progress, known: BTreeMap::new(), set: watch::Sender::new(Arc::new(none)) };
+        let mut found =
+            Self { data, progress, traces, known: BTreeMap::new(), set: watch::Sender::new(Arc::new(none)) };
         found.look().await?;
         Ok(found)
     }
@@ -106,6 +109,7 @@ impl Generations {
         let sources = Arc::new(sources_of(number, &texts)?);
         let progress = if is_live { self.progress.clone() } else { Arc::new(Progress::quiet()) };
         let settings = self.data.aws().map_or_else(ApplySettings::default, Opened::apply_settings);
+        let settings = ApplySettings { traces: self.traces.clone(), generation: number, ..settings };
         let fold = Applier::new(self.data.log.clone(), store, sources, settings, progress);
         Ok(Known { texts, is_live, fold: Arc::new(fold) })
     }
