@@ -31,9 +31,9 @@ pub(crate) struct Trail<'a> {
 
 struct Append {
     began: Instant,
-    ended: Option<Instant>,
     records: u32,
-    is_durable: bool,
+    /// When the waiting for it ended, and whether it is durable.
+    ended: Option<(Instant, bool)>,
 }
 
 impl<'a> Trail<'a> {
@@ -76,13 +76,13 @@ impl<'a> Trail<'a> {
     /// The log was asked to take so many records, with so many events.
     pub(crate) fn appends(&mut self, records: usize, events: usize) {
         self.answered.events = count(events);
-        self.append = Some(Append { began: Instant::now(), ended: None, records: count(records), is_durable: false });
+        self.append = Some(Append { began: Instant::now(), records: count(records), ended: None });
     }
 
     /// The log took them, or did not, or was not waited for any longer.
     pub(crate) fn appended(&mut self, is_durable: bool) {
         if let Some(append) = &mut self.append {
-            (append.ended, append.is_durable) = (Some(Instant::now()), is_durable);
+            append.ended = Some((Instant::now(), is_durable));
         }
     }
 
@@ -103,8 +103,8 @@ impl<'a> Trail<'a> {
         if let Some((began, ended, accepted)) = self.sealing {
             span(None, Some(id), began, ended, Vec::new(), Step::Verify(accepted));
         }
-        if let Some(Append { began, ended, records, is_durable }) = self.append {
-            let ended = ended.unwrap_or(now);
+        if let Some(Append { began, records, ended }) = self.append {
+            let (ended, is_durable) = ended.map_or((now, None), |(ended, is_durable)| (ended, Some(is_durable)));
             span(None, Some(id), began, ended, Vec::new(), Step::Append(records, is_durable));
         }
     }

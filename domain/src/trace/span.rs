@@ -56,8 +56,8 @@ pub enum Step {
     Receive(Answered),
     /// Verified, split and sealed; `true` when the signature was accepted.
     Verify(bool),
-    /// So many records appended to the log; `true` when they are durable.
-    Append(u32, bool),
+    /// So many records appended to the log; whether they are durable, where somebody waited to hear it.
+    Append(u32, Option<bool>),
     /// Fetched what a notification is about, and appended it.
     Fetch(Fetched),
     /// Read from the log, folded and committed.

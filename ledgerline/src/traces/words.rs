@@ -43,19 +43,17 @@ impl Words {
     /// This process: what `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, with a name and an id of its own.
     pub(super) fn resource(&self) -> Resource {
         let said = Resource::builder().build();
-        let name = said.get(&"service.name".into()).map(|name| name.to_string());
+        // By the specification this variable counts before the attributes; the library has it the other way round.
+        let name = super::variable("OTEL_SERVICE_NAME").filter(|name| !name.is_empty());
+        let name = name.or_else(|| said.get(&"service.name".into()).map(|name| name.to_string()));
+        let name = name.filter(|name| name != UNKNOWN_SERVICE).unwrap_or_else(|| SERVICE.to_owned());
         let own = [
             ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
             ("service.instance.id", format!("{:032x}", rand::random::<u128>())),
         ];
-        let mut builder = Resource::builder();
-        for (key, value) in own.into_iter().filter(|(key, _)| said.get(&(*key).into()).is_none()) {
-            builder = builder.with_attribute(KeyValue::new(key, value));
-        }
-        if name.is_none_or(|name| name == UNKNOWN_SERVICE) {
-            builder = builder.with_service_name(SERVICE);
-        }
-        builder.build()
+        let own = own.into_iter().filter(|(key, _)| said.get(&(*key).into()).is_none());
+        let own = own.map(|(key, value)| KeyValue::new(key, value));
+        Resource::builder().with_attributes(own).with_service_name(name).build()
     }
 
     /// Spans as the exporter takes them.
@@ -117,7 +115,7 @@ impl Words {
             Step::Append(records, is_durable) => {
                 let mut told = message("append", SpanKind::Producer, "send");
                 told.attributes.push(number("messaging.batch.message_count", *records));
-                if !is_durable {
+                if *is_durable == Some(false) {
                     told.status = Status::error("the log did not take it in time");
                 }
                 told
