@@ -139,6 +139,13 @@ mod tests {
         assert!(queue.next(Duration::from_secs(60)).is_empty(), "closed and empty");
     }
 
+    /// What `docs/traces.md` says of memory.
+    #[test]
+    fn a_span_takes_little() {
+        let bytes = size_of::<Span>() + size_of::<ledgerline_domain::trace::Delivery>();
+        assert!((200..=300).contains(&bytes), "{bytes}");
+    }
+
     #[test]
     fn a_close_ends_every_wait() {
         let queue = std::sync::Arc::new(Queue::new(10, 4));
