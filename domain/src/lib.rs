@@ -22,6 +22,7 @@ pub mod segment;
 pub mod signature;
 pub mod text;
 pub mod time;
+pub mod trace;
 mod view;
 
 pub use error::{Error, ErrorKind, Result};

@@ -64,6 +64,17 @@ impl Answer {
             Self::Full(_) | Self::Closing(_) | Self::LogAway(_) | Self::KeyComing(_) => Outcome::Unavailable,
         }
     }
+
+    /// What was full or away, where the outcome does not say.
+    pub(crate) fn cause(self) -> Option<&'static str> {
+        match self {
+            Self::Broken => Some("broken"),
+            Self::Full(_) => Some("full"),
+            Self::Closing(_) => Some("closing"),
+            Self::LogAway(_) => Some("log_away"),
+            _ => None,
+        }
+    }
 }
 
 impl Answer {

@@ -12,6 +12,7 @@ use ledgerline_domain::ids::SourceName;
 use ledgerline_domain::ports::{Clock, Log, Secrets};
 use ledgerline_domain::provider::Provider;
 use ledgerline_domain::signature::Scheme;
+use ledgerline_domain::trace::Traces;
 use ledgerline_domain::{Error, ErrorKind, Result};
 
 use crate::gate::Gate;
@@ -59,6 +60,7 @@ pub struct Door<L, S, C> {
     pub(crate) settings: Settings,
     pub(crate) gate: Arc<Gate>,
     pub(crate) meters: Meters,
+    pub(crate) traces: Traces,
     sources: HashMap<String, OpenSource>,
     complaints: Complaints,
 }
@@ -116,7 +118,14 @@ impl<L: Log, S: Secrets, C: Clock> Door<L, S, C> {
         }
         let gate = Arc::new(Gate::new(settings.in_flight_max, settings.in_flight_bytes_max));
         let (meters, complaints) = (Meters::new(), Complaints::new());
-        Ok(Self { log, secrets, clock, hooks, settings, gate, meters, sources: open, complaints })
+        let traces = Traces::default();
+        Ok(Self { log, secrets, clock, hooks, settings, gate, meters, traces, sources: open, complaints })
+    }
+
+    /// The same, and tells what becomes of requests.
+    #[must_use]
+    pub fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 }
 

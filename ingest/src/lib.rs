@@ -19,6 +19,7 @@ mod probes;
 mod receive;
 mod serve;
 mod settings;
+mod trail;
 
 pub use door::{Door, Hooks, RateLimit, Source};
 pub use serve::{router, run};

@@ -53,7 +53,7 @@ impl Outcome {
         Self::Abandoned,
     ];
 
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
             Self::Unreadable => "unreadable",

@@ -1,6 +1,7 @@
 //! One webhook request, from its head to its answer: read, verify, split, seal, append.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{Request, State};
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use crate::detached::Detached;
 use crate::door::{Door, OpenSource};
 use crate::gate::Ticket;
 use crate::meters::Visit;
+use crate::trail::Trail;
 
 /// Path of all webhooks; the source's name follows.
 pub(crate) const PATH: &str = "/webhooks/";
@@ -45,12 +47,22 @@ pub(crate) async fn answer<L: Log, S: Secrets, C: Clock>(
     let name = head.uri.path().strip_prefix(PATH).unwrap_or_default();
     let Some(source) = door.source(name) else {
         door.meters.unknown_source();
-        return Answer::UnknownSource.respond(head.headers);
+        let trail = Trail::begin(&door.traces, None, &head.headers);
+        return respond(Answer::UnknownSource, head.headers, trail);
     };
     let visit = Visit::new(&door.meters, &source.meters);
-    let answer = admit(door, source, &mut head.headers, body, alarm).await;
+    let mut trail = Trail::begin(&door.traces, Some(source.name.as_str()), &head.headers);
+    let answer = admit(door, source, &mut head.headers, body, alarm, trail.as_deref_mut()).await;
     visit.end(answer.outcome());
-    answer.respond(head.headers)
+    respond(answer, head.headers, trail)
+}
+
+fn respond(answer: Answer, headers: HeaderMap, trail: Option<Box<Trail<'_>>>) -> http::Response<Full<Bytes>> {
+    let response = answer.respond(headers);
+    if let Some(trail) = trail {
+        trail.end(answer.outcome(), answer.cause(), response.status().as_u16());
+    }
+    response
 }
 
 /// Empties `headers` before it waits for the log.
@@ -60,6 +72,7 @@ async fn admit<L: Log, S: Secrets, C: Clock>(
     headers: &mut HeaderMap,
     body: impl Body<Data = Bytes> + Unpin,
     alarm: &Alarm,
+    mut trail: Option<&mut Trail<'_>>,
 ) -> Answer {
     let settings = &door.settings;
     let Some(mut ticket) = door.gate.enter() else {
@@ -74,12 +87,15 @@ async fn admit<L: Log, S: Secrets, C: Clock>(
         Some(Err(NoBody::NoRoom)) => return Answer::Full(settings.retry_after),
         None => return Answer::TooSlow,
     };
+    if let Some(trail) = &mut trail {
+        trail.read(body.len());
+    }
     // Looked up per request, so that a rotation needs no restart.
     let Some(secrets) = door.secrets.secrets(source.name.as_str()) else {
         tracing::warn!(source = source.name.as_str(), "failed to find the secrets of a configured source");
         return Answer::LogAway(settings.retry_after);
     };
-    let sealed = match seal(source, &secrets, headers, &body, door.clock.now()) {
+    let sealed = match seal(source, &secrets, headers, &body, door.clock.now(), trail.as_deref_mut()) {
         Ok(sealed) => sealed,
         Err(cause) => {
             source.meters.rejected(cause);
@@ -97,8 +113,15 @@ async fn admit<L: Log, S: Secrets, C: Clock>(
     // The envelopes hold what is needed of the body.
     drop(body);
     headers.clear();
+    if let Some(trail) = &mut trail {
+        trail.appends(sealed.records.len(), events);
+    }
     let appending = append(door.clone(), ticket, source.meters.events.clone(), sealed);
-    match alarm.limit(settings.append_timeout, Detached::new(appending)).await {
+    let appended = alarm.limit(settings.append_timeout, Detached::new(appending)).await;
+    if let Some(trail) = trail {
+        trail.appended(appended == Some(Ok(())));
+    }
+    match appended {
         Some(Ok(())) if unreadable => Answer::Unreadable(events),
         Some(Ok(())) => Answer::Accepted(events),
         Some(Err(())) | None => Answer::LogAway(settings.retry_after),
@@ -121,6 +144,23 @@ fn seal(
     headers: &HeaderMap,
     body: &Bytes,
     received_at: UnixNanos,
+    mut trail: Option<&mut Trail<'_>>,
+) -> Result<Sealed, Cause> {
+    let began = trail.as_ref().map(|_| Instant::now());
+    let sealed = seal_all(source, secrets, headers, body, received_at, trail.as_deref_mut());
+    if let Some((trail, began)) = trail.zip(began) {
+        trail.judged(began, sealed.as_ref().err().map(|cause| cause.as_str()));
+    }
+    sealed
+}
+
+fn seal_all(
+    source: &OpenSource,
+    secrets: &SecretSet,
+    headers: &HeaderMap,
+    body: &Bytes,
+    received_at: UnixNanos,
+    mut trail: Option<&mut Trail<'_>>,
 ) -> Result<Sealed, Cause> {
     let headers = RequestHeaders(headers);
     let verified = verify(&source.scheme, secrets, RawRequest { headers: &headers, body, received_at })?;
@@ -130,6 +170,9 @@ fn seal(
         sealed.events += usize::from(event.entity.kind() != REQUEST_KIND);
         sealed.unreadable |= event.unreadable.is_some();
         let envelope = Envelope::seal(&verified, event);
+        if let Some(trail) = &mut trail {
+            trail.sealed(&envelope);
+        }
         let data = envelope.encode().into();
         sealed.records.push(LogRecord { key: envelope.event.entity, data });
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ledgerline_domain::Result;
 use ledgerline_domain::ports::Web;
+use ledgerline_domain::trace::Traces;
 use ledgerline_processor::apply::Progress;
 use ledgerline_processor::archiver::{ArchiverJob, ArchiverProgress, ArchiverSettings};
 use ledgerline_processor::hydrator::{HydratedSource, HydratorJob, HydratorProgress, HydratorSettings, Parts};
@@ -27,10 +28,12 @@ pub(crate) fn hydrator<W: Web>(
     keys: Arc<SourceSecrets>,
     sources: Vec<HydratedSource>,
     progress: Arc<HydratorProgress>,
+    traces: Traces,
 ) -> Hydrator<W> {
     let (log, entities, clock) = (data.log.clone(), data.store.clone(), Arc::new(SystemClock));
     let parts = Parts { log, entities, web: Arc::new(web), keys, clock };
-    Arc::new(HydratorJob::new(parts, sources, &HydratorSettings::default(), &progress))
+    let settings = HydratorSettings { traces, ..HydratorSettings::default() };
+    Arc::new(HydratorJob::new(parts, sources, &settings, &progress))
 }
 
 /// Folds the shards that this process holds leases of, and hydrates them where a source asks for it.
@@ -38,11 +41,12 @@ pub(crate) async fn processor<W: Web>(
     data: Arc<Data>,
     progress: Arc<Progress>,
     hydrator: Option<Hydrator<W>>,
+    traces: Traces,
     stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let Some(opened) = data.aws() else { return Ok(()) };
     let log = opened.log_through(opened.consumers().processor.as_ref()).await?;
-    let generations = Generations::find(data.clone(), Arc::new(AnyLog::Aws(log)), progress).await?;
+    let generations = Generations::find(data.clone(), Arc::new(AnyLog::Aws(log)), progress, traces).await?;
     let folds = generations.folds();
     let following = tokio::spawn(generations.follow(stop.clone()));
     let done = match hydrator {
@@ -58,10 +62,12 @@ pub(crate) async fn archiver(
     data: Arc<Data>,
     flush_after: Duration,
     progress: Arc<ArchiverProgress>,
+    traces: Traces,
     stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let Some(opened) = data.aws() else { return Ok(()) };
-    let settings = ArchiverSettings { stream: data.stream.to_string(), flush_after, ..ArchiverSettings::default() };
+    let stream = data.stream.to_string();
+    let settings = ArchiverSettings { stream, flush_after, traces, ..ArchiverSettings::default() };
     let log = Arc::new(AnyLog::Aws(opened.log_through(opened.consumers().archiver.as_ref()).await?));
     let (archive, clock) = (data.archive.clone(), Arc::new(SystemClock));
     let job = ArchiverJob::new(log, archive, clock, settings, progress)?;

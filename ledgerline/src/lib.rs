@@ -41,6 +41,7 @@ pub mod task;
 pub mod telemetry;
 pub mod timeline;
 pub mod times;
+pub mod traces;
 pub mod wiring;
 pub mod words;
 

@@ -174,7 +174,7 @@ async fn alone(data: Arc<Data>, loaded: &Loaded, request: &Request) -> Outcome<V
     };
     let mut processors = None;
     if !data.is_shared() && matches!(request, Request::Promote { .. } | Request::Retire { .. }) {
-        processors = Some(owner.processors.start(data, Arc::default()));
+        processors = Some(owner.processors.start(data, Arc::default(), Default::default()));
         while !owner.processors.are_at_work() && processors.as_ref().is_some_and(|task| !task.has_ended()) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ledgerline_adapters::Trust;
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
 use ledgerline_domain::ports::{Entities as _, Web};
+use ledgerline_domain::trace::Traces;
 use ledgerline_ingest::{Door, Hooks, RateLimit, Source};
 use ledgerline_processor::apply::Progress;
 use ledgerline_processor::archiver::{self, ArchiverProgress, ArchiverSettings};
@@ -52,6 +53,7 @@ pub struct Machine {
     pub processors: Processors,
     /// What the door refused so far, once there is one.
     pub(crate) refused: Arc<OnceLock<Refused>>,
+    traces: Traces,
     loaded: Loaded,
     secrets: Arc<SourceSecrets>,
     shard_of: ShardOf,
@@ -86,9 +88,16 @@ impl Machine {
             hydrated: Arc::default(),
             processors: Processors::default(),
             refused: Arc::default(),
+            traces: Traces::default(),
             loaded,
             secrets,
         })
+    }
+
+    /// The same, and its roles tell what they do.
+    #[must_use]
+    pub fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Receives webhooks on `listener`.
@@ -121,7 +130,8 @@ impl Machine {
             metrics: Box::new(telemetry::metrics_text),
         };
         let (log, secrets) = (self.data.log.clone(), self.secrets.clone());
-        let door = Arc::new(Door::new(settings, sources, log, secrets, Arc::new(SystemClock), hooks)?);
+        let door = Door::new(settings, sources, log, secrets, Arc::new(SystemClock), hooks)?;
+        let door = Arc::new(door.traced(self.traces.clone()));
         let counting = door.clone();
         // A second door of one machine would be a second process; the first one counts.
         let _ = self.refused.set(Box::new(move || counting.refused()));
@@ -136,12 +146,14 @@ impl Machine {
             let (data, progress, hydrated) = (self.data.clone(), self.progress.clone(), self.hydrated.clone());
             let keys = self.secrets.clone();
             let sources = self.hydrated_sources();
+            let traces = self.traces.clone();
             return Task::spawn("processor", |stop| async move {
-                let hydrator = sources.map(|sources| leased::hydrator(&data, HttpsWeb::new(), keys, sources, hydrated));
-                leased::processor(data, progress, hydrator, stop).await
+                let hydrator = sources
+                    .map(|sources| leased::hydrator(&data, HttpsWeb::new(), keys, sources, hydrated, traces.clone()));
+                leased::processor(data, progress, hydrator, traces, stop).await
             });
         }
-        self.processors.start(self.data.clone(), self.progress.clone())
+        self.processors.start(self.data.clone(), self.progress.clone(), self.traces.clone())
     }
 
     /// Writes the log into the archive.
@@ -150,11 +162,11 @@ impl Machine {
         let flush_after = Duration::from_secs(self.loaded.settings.limits.segment_age_seconds_max);
         #[cfg(feature = "aws")]
         if self.data.is_shared() {
-            let (data, archived) = (self.data.clone(), self.archived.clone());
-            return Task::spawn("archiver", move |stop| leased::archiver(data, flush_after, archived, stop));
+            let (data, archived, traces) = (self.data.clone(), self.archived.clone(), self.traces.clone());
+            return Task::spawn("archiver", move |stop| leased::archiver(data, flush_after, archived, traces, stop));
         }
-        let stream = self.data.stream.to_string();
-        let settings = ArchiverSettings { stream, flush_after, ..ArchiverSettings::default() };
+        let (stream, traces) = (self.data.stream.to_string(), self.traces.clone());
+        let settings = ArchiverSettings { stream, flush_after, traces, ..ArchiverSettings::default() };
         let (clock, archived) = (Arc::new(SystemClock), self.archived.clone());
         Task::spawn("archiver", |stop| archiver::run_archiver(log, archive, clock, settings, archived, stop))
     }
@@ -165,7 +177,7 @@ impl Machine {
         if self.data.is_shared() {
             return None;
         }
-        self.hydrator_with(web, HydratorSettings::default())
+        self.hydrator_with(web, HydratorSettings { traces: self.traces.clone(), ..HydratorSettings::default() })
     }
 
     /// The same with other limits.

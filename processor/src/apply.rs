@@ -15,13 +15,16 @@ use ledgerline_domain::lease::Checkpoint;
 use ledgerline_domain::ports::{Commit, Entities, Log, ReadBatch, ReadLimit, Sequenced};
 use ledgerline_domain::provider::Sources;
 use ledgerline_domain::record::EntityRecord;
+use ledgerline_domain::trace::Traces;
 use ledgerline_domain::{Error, ErrorKind, Result};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
+use crate::ancestors;
 use crate::cache::Cache;
 use crate::fold_batch::{Batch, Counts};
 use crate::leases::{End, ShardJob};
+use crate::telling::{self, Committed};
 
 /// Limits of the processor. Plain data.
 #[derive(Clone, Debug)]
@@ -41,6 +44,10 @@ pub struct ApplySettings {
     pub backoff: (Duration, Duration),
     /// How often a batch is folded again after conflicts before the shard pauses.
     pub conflicts_max: u32,
+    /// Tells what becomes of events.
+    pub traces: Traces,
+    /// The generation that is folded into, for the traces; 0 where it is not known.
+    pub generation: u32,
 }
 
 impl Default for ApplySettings {
@@ -53,6 +60,8 @@ impl Default for ApplySettings {
             cache_records: 1024,
             backoff: (Duration::from_millis(20), Duration::from_secs(5)),
             conflicts_max: 16,
+            traces: Traces::default(),
+            generation: 0,
         }
     }
 }
@@ -207,7 +216,7 @@ impl<L: Log, E: Entities> ShardJob for Applier<L, E> {
     async fn run(&self, shard: ShardId, mut stop: watch::Receiver<bool>) -> Result<End> {
         let mut pause = self.settings.backoff.0;
         let ancestors = loop {
-            match self.unfinished_ancestors(&shard).await {
+            match ancestors::unfinished(self.log.as_ref(), self.entities.as_ref(), &shard).await {
                 Ok(ancestors) => break ancestors,
                 Err(error) if error.kind() == ErrorKind::Retry => {
                     tracing::warn!(%shard, %error, "the processor pauses on a shard");
@@ -247,30 +256,6 @@ impl<L: Log, E: Entities> Applier<L, E> {
             turns: self.turns.clone(),
             shard,
         }
-    }
-
-    /// Ancestors of a shard that the log lists and that are not applied to their ends, parents before
-    /// children. One that is at its end has none: its own came before it.
-    async fn unfinished_ancestors(&self, shard: &ShardId) -> Result<Vec<ShardId>> {
-        let shards = self.log.lineage().await?;
-        let parents = |of: &ShardId| {
-            let info = shards.iter().find(|info| info.id == *of);
-            info.map_or(&[][..], |info| &info.parents)
-        };
-        let mut ancestors: Vec<ShardId> = Vec::new();
-        let mut open: Vec<&ShardId> = parents(shard).iter().collect();
-        while let Some(ancestor) = open.pop() {
-            let listed = shards.iter().any(|info| info.id == *ancestor);
-            let ended = |at: Option<SequenceNumber>| at.is_some_and(|at| at.is_shard_end());
-            if listed && !ended(self.entities.checkpoint(ancestor).await?) {
-                // Found on two ways, it belongs before both.
-                ancestors.retain(|known| known != ancestor);
-                ancestors.push(ancestor.clone());
-                open.extend(parents(ancestor));
-            }
-        }
-        ancestors.reverse();
-        Ok(ancestors)
     }
 }
 
@@ -396,14 +381,21 @@ impl<L: Log, E: Entities> Worker<L, E> {
         let records = Arc::new(records);
         let mut conflicts = 0;
         let mut turn = Some(turn);
+        let began = Instant::now();
         loop {
             let (shard, sources, read) = (self.shard.clone(), self.sources.clone(), records.clone());
-            let batch = blocking(move || Batch::read(&shard, read, &sources)).await?;
+            let traces = self.settings.traces.clone();
+            let batch = blocking(move || Batch::read_traced(&shard, read, &sources, &traces)).await?;
             let loaded = self.load(&batch).await?;
-            let (commit, counts) = blocking(move || batch.fold(loaded)).await?;
+            let (commit, counts, told) = blocking(move || batch.fold_traced(loaded)).await?;
             drop(turn.take());
+            let folded = Instant::now();
             match self.entities.commit(commit).await {
                 Ok(committed) => {
+                    if !told.is_empty() {
+                        let work = Committed { began, folded, conflicts, entities: committed.len() };
+                        telling::tell(&self.settings, &self.shard, &records, told, &work);
+                    }
                     committed.into_iter().for_each(|record| self.cache.put(record));
                     return Ok(counts);
                 }

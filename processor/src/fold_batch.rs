@@ -16,6 +16,7 @@ use ledgerline_domain::interpret::{Interpreted, Reading, interpret};
 use ledgerline_domain::ports::{Commit, EntityWrite, Quarantined, Sequenced};
 use ledgerline_domain::provider::Sources;
 use ledgerline_domain::record::EntityRecord;
+use ledgerline_domain::trace::{Delivery, Traces};
 use ledgerline_domain::{Error, Result};
 
 /// How often each fate befell the events of a batch.
@@ -62,6 +63,16 @@ pub struct Batch {
     events: Vec<Event>,
     parked: Vec<Quarantined>,
     unidentified: u64,
+    told: Vec<Told>,
+}
+
+/// A record whose trace is told.
+pub(crate) struct Told {
+    pub(crate) delivery: Delivery,
+    /// Its place among the batch's records.
+    pub(crate) record: usize,
+    /// What became of it, as in the metrics; known when the batch is folded.
+    pub(crate) fate: &'static str,
 }
 
 /// The events of one entity: a chain through the batch's.
@@ -110,6 +121,16 @@ impl Batch {
     /// A record that is no envelope of this program cannot have been written by it: that is an
     /// [`Data`](ledgerline_domain::ErrorKind::Data) error, and the shard stops rather than skip it.
     pub fn read(shard: &ShardId, records: Arc<Vec<Sequenced<Bytes>>>, sources: &Arc<Sources>) -> Result<Self> {
+        Self::read_traced(shard, records, sources, &Traces::default())
+    }
+
+    /// The same, and remembers which of them are told.
+    pub(crate) fn read_traced(
+        shard: &ShardId,
+        records: Arc<Vec<Sequenced<Bytes>>>,
+        sources: &Arc<Sources>,
+        traces: &Traces,
+    ) -> Result<Self> {
         let last = records.last().ok_or_else(|| Error::internal("read a batch: it is empty"))?;
         let mut batch = Self {
             shard: shard.clone(),
@@ -120,6 +141,7 @@ impl Batch {
             events: Vec::with_capacity(records.len()),
             parked: Vec::new(),
             unidentified: 0,
+            told: Vec::new(),
         };
         // Keys come from providers, so the hash is keyed at random.
         let hasher = foldhash::fast::RandomState::default();
@@ -127,7 +149,13 @@ impl Batch {
         for (place, record) in records.iter().enumerate() {
             let envelope = Envelope::decode_without_evidence(&record.value)
                 .map_err(|e| Error::data(format!("read record {} of {shard}", record.sequence)).because(e))?;
-            match interpret(sources, envelope, &record.sequence) {
+            let told = traces.of_envelope(&envelope);
+            let reading = interpret(sources, envelope, &record.sequence);
+            if let (Some(delivery), false) = (told, matches!(reading, Reading::Original)) {
+                // One that is not folded is unreadable.
+                batch.told.push(Told { delivery, record: place, fate: "unreadable" });
+            }
+            match reading {
                 Reading::Original => {}
                 Reading::Unreadable(reason) => {
                     batch.unidentified += 1;
@@ -168,7 +196,12 @@ impl Batch {
     }
 
     /// Folds the batch onto `records` (one place per key) into one commit.
-    pub fn fold(mut self, records: Vec<Option<EntityRecord>>) -> Result<(Commit, Counts)> {
+    pub fn fold(self, records: Vec<Option<EntityRecord>>) -> Result<(Commit, Counts)> {
+        self.fold_traced(records).map(|(commit, counts, _)| (commit, counts))
+    }
+
+    /// The same, and gives the fates of those that are told.
+    pub(crate) fn fold_traced(mut self, records: Vec<Option<EntityRecord>>) -> Result<(Commit, Counts, Vec<Told>)> {
         if records.len() != self.keys.len() {
             return Err(Error::internal("fold a batch: the store gave another number of records than was asked for"));
         }
@@ -183,6 +216,9 @@ impl Batch {
             for fate in fates {
                 let event = &mut self.events[at];
                 at = event.next;
+                if let Ok(told) = self.told.binary_search_by_key(&event.record, |told| told.record) {
+                    self.told[told].fate = word(fate);
+                }
                 counts.unknown += u64::from(!event.known && matches!(fate, Fate::Appended | Fate::Merged));
                 let reason = match fate {
                     Fate::Appended => {
@@ -216,7 +252,19 @@ impl Batch {
                 writes.push(EntityWrite { record, expected_revision });
             }
         }
-        Ok((Commit { shard: self.shard, checkpoint: self.checkpoint, writes, parked }, counts))
+        Ok((Commit { shard: self.shard, checkpoint: self.checkpoint, writes, parked }, counts, self.told))
+    }
+}
+
+/// The fate as the metrics name it.
+fn word(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Appended => "appended",
+        Fate::Merged => "late",
+        Fate::Duplicate => "duplicate",
+        Fate::Contradiction => "contradiction",
+        Fate::Unreadable => "unreadable",
+        Fate::Seen => "seen",
     }
 }
 

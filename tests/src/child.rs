@@ -14,6 +14,7 @@ pub struct Served {
     pub data: PathBuf,
     /// Where it listens.
     pub address: String,
+    variables: Vec<(String, String)>,
     child: Option<Child>,
 }
 
@@ -37,18 +38,25 @@ impl Served {
              [[source]]\nname = \"ledger\"\nprovider = \"generic\"\nsecrets = [\"file:secret\"]\n"
         );
         std::fs::write(&settings, text).expect("a settings file");
-        Self { program: program.into(), settings, data, address, child: None }
+        Self { program: program.into(), settings, data, address, variables: Vec::new(), child: None }
     }
 
     /// A server on settings that are there; its log goes beside them.
     pub fn on(program: &str, settings: &Path, address: &str) -> Self {
         let data = settings.with_file_name("data");
-        Self { program: program.into(), settings: settings.into(), data, address: address.into(), child: None }
+        let (program, settings, address) = (program.into(), settings.into(), address.into());
+        Self { program, settings, data, address, variables: Vec::new(), child: None }
+    }
+
+    /// Sets a variable of its environment.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--config").arg(&self.settings).args(arguments).stdin(Stdio::null());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -57,12 +65,21 @@ impl Served {
     /// # Panics
     /// When the program cannot be started.
     pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// The same with further arguments of `serve`.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn start_with(&mut self, arguments: &[&str]) {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
             .open(self.settings.with_file_name("serve.log"))
             .expect("a log file");
-        self.child = Some(self.command(&["serve"]).stdout(Stdio::null()).stderr(log).spawn().expect("it starts"));
+        let arguments = [&["serve"], arguments].concat();
+        self.child = Some(self.command(&arguments).stdout(Stdio::null()).stderr(log).spawn().expect("it starts"));
     }
 
     /// Waits until it answers.
@@ -161,6 +178,13 @@ impl Served {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.as_ref()?.id())).ok()?;
         let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
         line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    }
+
+    /// How many of the server's threads have this name, where the system tells.
+    pub fn threads(&self, name: &str) -> Option<usize> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.as_ref()?.id())).ok()?;
+        let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        Some(names.filter(|found| found.trim() == name).count())
     }
 
     /// What it logged so far.

@@ -6,6 +6,8 @@ pub mod aws;
 pub mod bare_parquet;
 pub mod bodies;
 pub mod child;
+#[cfg(feature = "otlp")]
+pub mod collector;
 pub mod conformance;
 pub mod fixtures;
 pub mod limits;

@@ -48,7 +48,7 @@ pub fn call(
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         let now = UnixNanos::from_seconds(i64::try_from(now).expect("a time")).expect("a time");
         let headers = sign(provider.scheme(), &SECRET.to_owned().into(), "", now, body.as_bytes()).expect("signed");
-        match exchange(open, &headers, &body) {
+        match exchange(open, "shop", &headers, body.as_bytes()) {
             Some(200) => {
                 acknowledged.lock().expect("not poisoned").insert(number);
             }
@@ -60,15 +60,20 @@ pub fn call(
     }
 }
 
-/// One request; `None` when the connection broke, and nothing is known about the event then.
-fn exchange(open: &mut BufReader<TcpStream>, headers: &[(String, String)], body: &str) -> Option<u16> {
-    let mut request = format!("POST /webhooks/shop HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n", body.len());
+/// One request to a source; `None` when the connection broke, and nothing is known about the event then.
+pub fn exchange(
+    open: &mut BufReader<TcpStream>,
+    source: &str,
+    headers: &[(String, String)],
+    body: &[u8],
+) -> Option<u16> {
+    let length = body.len();
+    let mut request = format!("POST /webhooks/{source} HTTP/1.1\r\nhost: t\r\ncontent-length: {length}\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
     request.push_str("\r\n");
-    request.push_str(body);
-    open.get_mut().write_all(request.as_bytes()).ok()?;
+    open.get_mut().write_all(&[request.as_bytes(), body].concat()).ok()?;
     let mut line = String::new();
     open.read_line(&mut line).ok()?;
     let status: u16 = line.split(' ').nth(1)?.parse().ok()?;

@@ -8,3 +8,4 @@ mod handshake;
 mod key_coming;
 mod meters;
 mod support;
+mod traces;

@@ -14,6 +14,7 @@ use ledgerline_domain::ports::{Appended, Clock, Log, LogRecord, ReadBatch, ReadL
 use ledgerline_domain::provider::Provider;
 use ledgerline_domain::signature::{Scheme, SecretSet, sign};
 use ledgerline_domain::time::UnixNanos;
+use ledgerline_domain::trace::Traces;
 use ledgerline_domain::{Error, Result};
 use ledgerline_ingest::{Door, Hooks, RateLimit, Settings, Source, run};
 use secrecy::SecretString;
@@ -228,6 +229,14 @@ pub async fn serve(settings: Settings) -> Running {
 }
 
 pub async fn serve_with(settings: Settings, ready: Result<(), String>) -> Running {
+    serve_all(settings, ready, Traces::default()).await
+}
+
+pub async fn serve_traced(settings: Settings, traces: Traces) -> Running {
+    serve_all(settings, Ok(()), traces).await
+}
+
+async fn serve_all(settings: Settings, ready: Result<(), String>, traces: Traces) -> Running {
     let log = Arc::new(FakeLog {
         mood: Mutex::default(),
         appended: Mutex::default(),
@@ -242,7 +251,7 @@ pub async fn serve_with(settings: Settings, ready: Result<(), String>) -> Runnin
     let shutdown = async move {
         let _ = stopped.await;
     };
-    let task = tokio::spawn(run(listener, Arc::new(door.unwrap()), shutdown));
+    let task = tokio::spawn(run(listener, Arc::new(door.unwrap().traced(traces)), shutdown));
     Running { address, log, secrets, stop: Some(stop), task }
 }
 

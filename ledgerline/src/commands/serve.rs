@@ -11,8 +11,8 @@ use tokio::net::TcpListener;
 use crate::cli::{Role, ServeArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::settings::Loaded;
-use crate::telemetry;
 use crate::wiring::{HttpsWeb, Machine, Task};
+use crate::{telemetry, traces};
 
 /// How often the roles are looked at.
 const END_LOOK: Duration = Duration::from_millis(200);
@@ -40,9 +40,10 @@ pub async fn run(mut loaded: Loaded, args: &ServeArgs) -> Outcome {
         ));
     }
     telemetry::count();
+    let (traces, exporting) = traces::begin(&loaded)?;
     let mut signal = Signal::new()?;
     let listen = loaded.settings.listen;
-    let machine = Machine::open(loaded).await?;
+    let machine = Machine::open(loaded).await?.traced(traces);
     let mut roles = Vec::new();
     if has(Role::Processor) {
         roles.push(machine.processor());
@@ -72,6 +73,8 @@ pub async fn run(mut loaded: Loaded, args: &ServeArgs) -> Outcome {
         ingest = Some(machine.ingest(listener)?);
         tracing::info!("listening on http://{address}");
     }
+    // What the others tell at their end is exported too.
+    roles.extend(exporting);
     let ended = tokio::select! {
         () = signal.wait() => None,
         name = first_end(ingest.as_ref(), &roles) => Some(name),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledgerline_adapters::embedded::ProviderTexts;
+use ledgerline_domain::trace::Traces;
 use ledgerline_domain::{Error, ErrorKind, Result};
 use ledgerline_processor::apply::{Applier, ApplySettings, Progress};
 use ledgerline_processor::leases::{JobSet, Several};
@@ -32,6 +33,7 @@ pub(crate) struct Generations {
     live_log: Arc<AnyLog>,
     /// Of the live generation, whichever that is.
     progress: Arc<Progress>,
+    traces: Traces,
     known: BTreeMap<u32, Known>,
     set: watch::Sender<Arc<JobSet<u32, Fold>>>,
 }
@@ -44,9 +46,14 @@ struct Known {
 
 impl Generations {
     /// Looks which there are. The live one is folded from `live_log`, others from the log of `data`.
-    pub async fn find(data: Arc<Data>, live_log: Arc<AnyLog>, progress: Arc<Progress>) -> Result<Self> {
+    pub async fn find(
+        data: Arc<Data>,
+        live_log: Arc<AnyLog>,
+        progress: Arc<Progress>,
+        traces: Traces,
+    ) -> Result<Self> {
         let set = watch::Sender::new(Arc::new(JobSet { lead: 0, jobs: BTreeMap::new() }));
-        let mut found = Self { data, live_log, progress, known: BTreeMap::new(), set };
+        let mut found = Self { data, live_log, progress, traces, known: BTreeMap::new(), set };
         found.look().await?;
         Ok(found)
     }
@@ -108,6 +115,7 @@ impl Generations {
         let sources = Arc::new(sources_of(number, &texts)?);
         let progress = if is_live { self.progress.clone() } else { Arc::new(Progress::quiet()) };
         let settings = self.data.aws().map_or_else(ApplySettings::default, Opened::apply_settings);
+        let settings = ApplySettings { traces: self.traces.clone(), generation: number, ..settings };
         let log = if is_live { &self.live_log } else { &self.data.log };
         let fold = Applier::new(log.clone(), store, sources, settings, progress);
         Ok(Known { texts, is_live, fold: Arc::new(fold) })

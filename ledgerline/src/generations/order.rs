@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ledgerline_domain::trace::Traces;
 use ledgerline_processor::apply::Progress;
 use serde_json::Value;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -45,8 +46,8 @@ impl Default for Processors {
 
 impl Processors {
     /// Starts them on the data of this process; `progress` follows the live generation.
-    pub fn start(&self, data: Arc<Data>, progress: Arc<Progress>) -> Task {
-        let supervisor = Supervisor::new(data, progress, self.clone());
+    pub fn start(&self, data: Arc<Data>, progress: Arc<Progress>, traces: Traces) -> Task {
+        let supervisor = Supervisor::new(data, progress, traces, self.clone());
         Task::spawn("processor", |stop| supervisor.run(stop))
     }
 

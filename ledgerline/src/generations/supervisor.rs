@@ -17,6 +17,7 @@ use std::time::Duration;
 use ledgerline_adapters::embedded::{GenerationStatus, Positions};
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
 use ledgerline_domain::ports::{Commit, Entities as _, Log as _};
+use ledgerline_domain::trace::Traces;
 use ledgerline_domain::{ErrorKind, Result};
 use ledgerline_processor::apply::{self, ApplySettings, Progress};
 use serde_json::{Value, json};
@@ -43,6 +44,7 @@ pub(crate) struct Supervisor {
     data: Arc<Data>,
     /// Of the live generation, whichever that is.
     progress: Arc<Progress>,
+    traces: Traces,
     processors: Processors,
     running: BTreeMap<u32, Running>,
     failed: BTreeMap<u32, Instant>,
@@ -90,8 +92,8 @@ impl Drop for AtWork {
 
 impl Supervisor {
     /// For the data of this process; `progress` follows the live generation.
-    pub fn new(data: Arc<Data>, progress: Arc<Progress>, processors: Processors) -> Self {
-        Self { data, progress, processors, running: BTreeMap::new(), failed: BTreeMap::new() }
+    pub fn new(data: Arc<Data>, progress: Arc<Progress>, traces: Traces, processors: Processors) -> Self {
+        Self { data, progress, traces, processors, running: BTreeMap::new(), failed: BTreeMap::new() }
     }
 
     /// Runs until `stop` becomes true; batches in hand are finished first.
@@ -183,8 +185,8 @@ impl Supervisor {
         let sources = Arc::new(sources_of(number, &self.data.control.provider_texts(number).await?)?);
         let progress = if is_live { self.progress.clone() } else { Arc::new(Progress::quiet()) };
         let (log, entities, shown) = (self.data.log.clone(), Arc::new(store.clone()), progress.clone());
-        let task =
-            Task::spawn("processor", |stop| apply::run(log, entities, sources, ApplySettings::default(), shown, stop));
+        let settings = ApplySettings { traces: self.traces.clone(), generation: number, ..ApplySettings::default() };
+        let task = Task::spawn("processor", |stop| apply::run(log, entities, sources, settings, shown, stop));
         Ok(Running { store, progress, task: AbortOnDrop(Some(task)) })
     }
 

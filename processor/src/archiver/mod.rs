@@ -27,6 +27,7 @@ mod chain;
 mod hours;
 mod job;
 mod shard;
+mod telling;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,6 +35,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ledgerline_domain::ids::{SequenceNumber, ShardId};
+use ledgerline_domain::trace::Traces;
 use tokio::sync::watch;
 
 pub use job::{ArchiverJob, run_archiver};
@@ -65,6 +67,8 @@ pub struct ArchiverSettings {
     pub hour_grace: Duration,
     /// Time between two looks for hours that other archivers of the stream have begun.
     pub look_every: Duration,
+    /// Tells what is archived.
+    pub traces: Traces,
 }
 
 impl Default for ArchiverSettings {
@@ -80,6 +84,7 @@ impl Default for ArchiverSettings {
             head_every: 16,
             hour_grace: Duration::from_secs(120),
             look_every: Duration::from_secs(60),
+            traces: Traces::default(),
         }
     }
 }

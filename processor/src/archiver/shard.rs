@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::book::Book;
 use super::chain::{self, Tip};
 use super::job::Share;
+use super::telling::Telling;
 use super::{ArchiverProgress, ArchiverSettings};
 use crate::leases::End;
 
@@ -43,6 +44,7 @@ struct Building {
     writer: SegmentWriter,
     began: Instant,
     newest_arrival: UnixNanos,
+    telling: Telling,
 }
 
 /// Where the work stands.
@@ -204,7 +206,8 @@ impl<L: Log, A: Archive, C: Clock> ShardArchiver<L, A, C> {
                     after: work.tip.clone(),
                 };
                 let newest_arrival = UnixNanos::from_nanos(0);
-                Building { writer: SegmentWriter::new(place)?, began: Instant::now(), newest_arrival }
+                let telling = Telling::new(&self.settings.traces);
+                Building { writer: SegmentWriter::new(place)?, began: Instant::now(), newest_arrival, telling }
             }
         };
         let carry = std::mem::take(&mut work.carry);
@@ -218,7 +221,7 @@ impl<L: Log, A: Archive, C: Clock> ShardArchiver<L, A, C> {
     /// Puts the segment under construction, trying until it is in the archive. Only a shutdown ends
     /// the trying: after a while, with the last error; what was read is forgotten then.
     async fn put(&self, work: &mut Work, shutdown: &mut watch::Receiver<bool>) -> Result<()> {
-        let Some(Building { writer, newest_arrival, .. }) = work.building.take() else { return Ok(()) };
+        let Some(Building { writer, newest_arrival, telling, .. }) = work.building.take() else { return Ok(()) };
         let segment = blocking(move || writer.finish()).await?;
         let mut pause = self.settings.backoff.0;
         let (summary, mine) = loop {
@@ -247,6 +250,7 @@ impl<L: Log, A: Archive, C: Clock> ShardArchiver<L, A, C> {
         if mine {
             work.tip = Some(tip);
             self.progress.note_segment(summary.count, summary.bytes);
+            telling.put(&self.shard, &summary);
             let delay = Duration::from_nanos(self.clock.now().since(newest_arrival).try_into().unwrap_or(0));
             metrics::gauge!("ledgerline_archiver_delay_seconds", "shard" => self.shard.to_string())
                 .set(delay.as_secs_f64());
@@ -316,6 +320,7 @@ fn fill(
             .map_err(|e| Error::data(format!("read record {}", record.sequence)).because(e))?;
         let decoded = Sequenced { sequence: record.sequence.clone(), arrived_at: record.arrived_at, value };
         building.writer.push(&decoded)?;
+        building.telling.read(&decoded);
         building.newest_arrival = building.newest_arrival.max(record.arrived_at);
         carry.pop_front();
     }

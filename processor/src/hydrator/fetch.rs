@@ -1,11 +1,13 @@
 //! One fetch from its first attempt to the log.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::ports::{Clock, FetchKeys, Get, Log, LogRecord, Web};
 use ledgerline_domain::provider::Fetch;
 use ledgerline_domain::signature::seal_fetched;
+use ledgerline_domain::trace::{Delivery, Fetched, Span, Step};
 use ledgerline_domain::{Error, ErrorKind, Result};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
@@ -32,8 +34,16 @@ impl<L: Log, W: Web, K: FetchKeys, C: Clock> Fetcher<L, W, K, C> {
         let mut failures = 0_u32;
         let mut pause = self.settings.backoff.0;
         loop {
+            let began = Instant::now();
             let error = match self.fetch(fetch).await {
-                Ok(envelope) => return self.append(fetch, envelope).await,
+                Ok(envelope) => {
+                    let delivery = self.settings.traces.of_envelope(&envelope);
+                    let is_durable = self.append(fetch, envelope).await?;
+                    if let Some(delivery) = delivery.filter(|_| is_durable) {
+                        self.tell(delivery, began, failures);
+                    }
+                    return Ok(());
+                }
                 Err(error) => error,
             };
             failures += 1;
@@ -79,15 +89,29 @@ impl<L: Log, W: Web, K: FetchKeys, C: Clock> Fetcher<L, W, K, C> {
         seal_fetched(fetch, &self.source.provider, &keys, &answer, self.clock.now())
     }
 
-    /// Appends, trying until the log takes it.
-    async fn append(&self, fetch: &Fetch, envelope: Envelope) -> Result<()> {
+    /// The answer is an event of its own, and this is where its trace begins.
+    fn tell(&self, delivery: Delivery, began: Instant, failures: u32) {
+        self.settings.traces.tell(Span {
+            trace: delivery.trace,
+            id: Some(delivery.span),
+            parent: None,
+            links: Vec::new(),
+            delivery: Some(Arc::new(delivery)),
+            began,
+            ended: Instant::now(),
+            step: Step::Fetch(Fetched { failures }),
+        });
+    }
+
+    /// Appends, trying until the log takes it; false when it never will.
+    async fn append(&self, fetch: &Fetch, envelope: Envelope) -> Result<bool> {
         let record = LogRecord { key: envelope.event.entity.clone(), data: envelope.encode().into() };
         let mut pause = self.settings.backoff.0;
         loop {
             match self.log.append(vec![record.clone()]).await {
                 Ok(_) => {
                     self.progress.note_fetched(&self.source.name);
-                    return Ok(());
+                    return Ok(true);
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::Retry | ErrorKind::Conflict) => {
                     tracing::warn!(source = %self.source.name, %error, "the hydrator waits for the log");
@@ -96,7 +120,7 @@ impl<L: Log, W: Web, K: FetchKeys, C: Clock> Fetcher<L, W, K, C> {
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Data) => {
                     self.give_up(fetch.notification(), &error.to_string());
-                    return Ok(());
+                    return Ok(false);
                 }
                 Err(error) => return Err(error),
             }

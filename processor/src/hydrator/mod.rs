@@ -34,6 +34,7 @@ use std::time::Duration;
 use ledgerline_domain::ids::{ShardId, SourceName};
 use ledgerline_domain::ports::{Clock, Entities, FetchKeys, Log, Web};
 use ledgerline_domain::provider::Provider;
+use ledgerline_domain::trace::Traces;
 use ledgerline_domain::{Error, Result};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -67,6 +68,8 @@ pub struct HydratorSettings {
     pub refusals_max: u32,
     /// How often the checkpoint follows where there is nothing to fetch.
     pub checkpoint_every: Duration,
+    /// Tells what is fetched.
+    pub traces: Traces,
 }
 
 impl Default for HydratorSettings {
@@ -83,6 +86,7 @@ impl Default for HydratorSettings {
             attempts_max: 20,
             refusals_max: 8,
             checkpoint_every: Duration::from_secs(5),
+            traces: Traces::default(),
         }
     }
 }
