@@ -41,7 +41,7 @@ pub(crate) async fn processor<W: Web>(
     stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let Some(opened) = data.aws() else { return Ok(()) };
-    let generations = Generations::find(data.clone(), progress).await?;
+    let generations = Generations::find(data.clone(), progress, opened.apply_settings()).await?;
     let folds = generations.folds();
     let following = tokio::spawn(generations.follow(stop.clone()));
     let done = match hydrator {

@@ -23,6 +23,10 @@ use crate::cache::Cache;
 use crate::fold_batch::{Batch, Counts};
 use crate::leases::{End, ShardJob};
 
+mod on_demand;
+
+pub use on_demand::{OnDemand, Reached};
+
 /// Limits of the processor. Plain data.
 #[derive(Clone, Debug)]
 pub struct ApplySettings {

@@ -12,7 +12,6 @@ use ledgerline_processor::leases::{JobSet, Several};
 use tokio::sync::watch;
 
 use super::sources_of;
-use crate::place::aws::Opened;
 use crate::place::{AnyLog, AnyStore, Data};
 use crate::wiring::wait_for;
 
@@ -21,7 +20,8 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Pause before the work for a generation that is not live is begun again after it failed.
 const REST: Duration = Duration::from_secs(30);
 
-type Fold = Applier<AnyLog, AnyStore>;
+/// What folds into one generation.
+pub(crate) type Fold = Applier<AnyLog, AnyStore>;
 /// What is done with a shard: one fold per complete generation.
 pub(crate) type Folds = Several<u32, Fold>;
 
@@ -30,6 +30,7 @@ pub(crate) struct Generations {
     data: Arc<Data>,
     /// Of the live generation, whichever that is.
     progress: Arc<Progress>,
+    settings: ApplySettings,
     known: BTreeMap<u32, Known>,
     set: watch::Sender<Arc<JobSet<u32, Fold>>>,
 }
@@ -42,11 +43,17 @@ struct Known {
 
 impl Generations {
     /// Looks which there are.
-    pub async fn find(data: Arc<Data>, progress: Arc<Progress>) -> Result<Self> {
+    pub async fn find(data: Arc<Data>, progress: Arc<Progress>, settings: ApplySettings) -> Result<Self> {
         let none = JobSet { lead: 0, jobs: BTreeMap::new() };
-        let mut found = Self { data, progress, known: BTreeMap::new(), set: watch::Sender::new(Arc::new(none)) };
+        let set = watch::Sender::new(Arc::new(none));
+        let mut found = Self { data, progress, settings, known: BTreeMap::new(), set };
         found.look().await?;
         Ok(found)
+    }
+
+    /// The folds as they were last found.
+    pub fn now(&self) -> Arc<JobSet<u32, Fold>> {
+        self.set.borrow().clone()
     }
 
     /// The job of a shard.
@@ -71,7 +78,8 @@ impl Generations {
         }
     }
 
-    async fn look(&mut self) -> Result<()> {
+    /// Looks again which there are.
+    pub async fn look(&mut self) -> Result<()> {
         let control = &self.data.control;
         let live = control.live().await?;
         let (mut found, mut changed) = (BTreeMap::new(), false);
@@ -105,8 +113,7 @@ impl Generations {
         let store = Arc::new(self.data.generation(number).await?);
         let sources = Arc::new(sources_of(number, &texts)?);
         let progress = if is_live { self.progress.clone() } else { Arc::new(Progress::quiet()) };
-        let settings = self.data.aws().map_or_else(ApplySettings::default, Opened::apply_settings);
-        let fold = Applier::new(self.data.log.clone(), store, sources, settings, progress);
+        let fold = Applier::new(self.data.log.clone(), store, sources, self.settings.clone(), progress);
         Ok(Known { texts, is_live, fold: Arc::new(fold) })
     }
 }
