@@ -57,12 +57,20 @@ impl Served {
     /// # Panics
     /// When the program cannot be started.
     pub fn start(&mut self) {
+        self.start_with(&["serve"]);
+    }
+
+    /// Starts it with other arguments.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn start_with(&mut self, arguments: &[&str]) {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
             .open(self.settings.with_file_name("serve.log"))
             .expect("a log file");
-        self.child = Some(self.command(&["serve"]).stdout(Stdio::null()).stderr(log).spawn().expect("it starts"));
+        self.child = Some(self.command(arguments).stdout(Stdio::null()).stderr(log).spawn().expect("it starts"));
     }
 
     /// Waits until it answers.

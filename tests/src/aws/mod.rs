@@ -4,7 +4,10 @@
 mod cloud;
 mod dynamo;
 mod faults;
+mod flaky;
 mod kinesis;
+pub mod lambda;
+pub mod outcome;
 mod s3;
 mod s3_server;
 mod secrets;
@@ -19,6 +22,7 @@ use tokio::net::TcpListener;
 pub use cloud::LocalCloud;
 pub use dynamo::LocalDynamo;
 pub use faults::{Fault, Faults};
+pub use flaky::flaky;
 pub use kinesis::{LocalKinesis, quick_log, switched_to_auto};
 pub use s3::LocalS3;
 pub use secrets::LocalSecrets;
