@@ -232,5 +232,5 @@ fn done(program: &Served, arguments: &[&str]) {
 
 fn tail(text: &str) -> &str {
     let from = text.len().saturating_sub(6000);
-    text.get(text.ceil_char_boundary(from)..).unwrap_or(text)
+    (from..text.len()).find_map(|from| text.get(from..)).unwrap_or(text)
 }
