@@ -8,11 +8,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ledgerline_adapters::aws::kinesis::KinesisLog;
-use ledgerline_domain::ports::{Entities as _, Log as _};
+use ledgerline_domain::ids::SourceName;
+use ledgerline_domain::ports::{Entities as _, EntityFilter, Log as _};
+use ledgerline_domain::provider::Provider;
 use ledgerline_tests::aws::lambda::{Function, Mapping, MappingSettings};
 use ledgerline_tests::aws::outcome::{everything_counts_once, how_long, reshard};
 use ledgerline_tests::aws::{LocalCloud, flaky, quick_log, quick_retries};
+use ledgerline_tests::bodies::body;
 use ledgerline_tests::child::Served;
+use ledgerline_tests::sealed::record;
 use ledgerline_tests::traffic::call;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -22,6 +26,10 @@ use crate::PROGRAM;
 
 const SECONDS: u64 = 20;
 const CALLERS: usize = 4;
+/// Longest wait for DynamoDB.
+const SLOW: Duration = Duration::from_millis(10);
+/// Events of the batch that is too long; three parts of the function's.
+const LONG_BATCH: usize = 3000;
 /// Roles that run beside the function.
 const BESIDE: [&str; 3] = ["serve", "--role", "ingest,archiver"];
 
@@ -36,15 +44,15 @@ struct Stage {
 }
 
 impl Stage {
-    /// A stream of `shards` shards, and a function whose DynamoDB is slow and fails at times.
-    async fn set(shards: i32, dir: &Path, harass: impl FnOnce(Function) -> Function) -> Self {
+    /// A stream of `shards` shards, and a function whose DynamoDB takes up to `slow` a call and fails at times.
+    async fn set(shards: i32, dir: &Path, slow: Duration, harass: impl FnOnce(Function) -> Function) -> Self {
         let cloud = LocalCloud::start(shards).await;
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         let address = format!("127.0.0.1:{port}");
         let settings = cloud.write_settings(dir, &address);
         let door = Served::on(PROGRAM, &settings, &address);
         let dynamodb = cloud.endpoints().dynamodb.expect("an address");
-        let slow = flaky(&dynamodb, 4, Duration::from_millis(10)).await;
+        let slow = flaky(&dynamodb, 4, slow).await;
         let text = cloud.settings_text(&address).replace(&dynamodb, &slow);
         let function = Arc::new(harass(Function::new(PROGRAM, text, dir)));
         let (next, acknowledged, stop) = (Arc::default(), Arc::default(), Arc::default());
@@ -130,7 +138,7 @@ impl Stage {
 async fn through_kills_freezes_faults_and_resharding() {
     let dir = tempfile::tempdir().expect("a directory");
     let (short, long) = (Duration::from_millis(400), Duration::from_secs(4));
-    let mut stage = Stage::set(1, dir.path(), |function| function.harassed(8, short, long)).await;
+    let mut stage = Stage::set(1, dir.path(), SLOW, |function| function.harassed(15, short, long)).await;
     let seed = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
@@ -171,6 +179,42 @@ async fn through_kills_freezes_faults_and_resharding() {
     stage.prove().await;
 }
 
+/// A batch for which the time is never enough: each answer says how far it is, and the rest comes again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_batch_is_done_in_parts() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let stage = Stage::set(1, dir.path(), Duration::from_millis(100), |function| {
+        function.harassed(0, Duration::from_millis(600), Duration::from_millis(1200))
+    })
+    .await;
+    let source = SourceName::new("shop").expect("a good name");
+    let provider = Provider::built_in("stripe").expect("built in");
+    let records: Vec<_> = (0..LONG_BATCH).map(|n| record(&provider, &source, &body(n).into())).collect();
+    let log = stage.cloud.kinesis.log(quick_log(), None).await;
+    for records in records.chunks(500) {
+        log.append(records.to_vec()).await.expect("appended");
+    }
+    let mapping = stage.map(MappingSettings { batch_records_max: 10_000, ..MappingSettings::default() }).await;
+    let began = Instant::now();
+    while !stage.is_folded(&log).await {
+        assert!(mapping.is_at_work(), "the mapping found a broken promise");
+        assert!(began.elapsed() < Duration::from_secs(120), "never done\n{}", tail(&stage.function.log()));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    println!("{:?}", stage.function.counts);
+    assert!(stage.function.counts.partial.load(Ordering::Relaxed) > 0, "the time was enough");
+    let (mut events, mut after) = (0, None);
+    let store = stage.cloud.dynamo.store(None, quick_retries()).await;
+    loop {
+        let page = store.list(&EntityFilter::default(), after.as_ref(), 500).await.expect("a page");
+        let Some(last) = page.last() else { break };
+        after = Some(last.key.clone());
+        events += page.iter().map(|record| record.entries.len()).sum::<usize>();
+        assert!(page.iter().all(|record| record.entries.iter().all(|entry| entry.delivery.copies == 1)));
+    }
+    assert_eq!(events, LONG_BATCH);
+}
+
 /// A mapping that begins at LATEST beside an older checkpoint, runs several batches of a shard at once, gives batches up and
 /// filters: all that `docs/aws.md` says not to do. Processors were at work before, nobody for a while, and another
 /// generation is built and promoted. A schedule's event brings what no batch announced.
@@ -178,7 +222,7 @@ async fn through_kills_freezes_faults_and_resharding() {
 async fn whatever_a_mapping_leaves_out_is_not_lost() {
     let dir = tempfile::tempdir().expect("a directory");
     let (short, long) = (Duration::from_millis(400), Duration::from_secs(4));
-    let mut stage = Stage::set(2, dir.path(), |function| function.harassed(5, short, long)).await;
+    let mut stage = Stage::set(2, dir.path(), SLOW, |function| function.harassed(5, short, long)).await;
     let mut random = StdRng::seed_from_u64(rand::random());
     let mut pause = async |stage: &Stage, rounds: usize| {
         for _ in 0..rounds {
