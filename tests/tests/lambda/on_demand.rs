@@ -82,7 +82,7 @@ async fn many_at_once_and_cut_off_they_lose_nothing() {
         let record = |body: &String| record(&provider, &source, &Bytes::from(body.clone()));
         let appended = stage.log.append(chunk.iter().map(record).collect()).await.expect("appended");
         stage.appended.lock().expect("not poisoned").extend(appended);
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
         let lineage = stage.log.lineage().await.expect("shards");
         let mut open: Vec<_> = lineage.iter().filter(|shard| !shard.closed).collect();
         open.sort_by_key(|shard| shard.hash_range);
@@ -103,7 +103,7 @@ async fn many_at_once_and_cut_off_they_lose_nothing() {
     }
     let (reached, short) = (stage.reached.load(Ordering::Relaxed), stage.short.load(Ordering::Relaxed));
     println!("{} shards, {reached} calls that reached their record, {short} that did not", stage.log.shards().len());
-    assert!(reached > 20 && short > 20, "there was some of both");
+    assert!(reached > 5 && short > 5, "there was some of both");
 
     let mut last = stage.on_demand(None).await;
     for shard in stage.log.shards() {
@@ -132,7 +132,7 @@ async fn call(stage: Arc<Stage>, seed: u64) {
         if random.random_bool(0.1) {
             on_demand = stage.on_demand(Some(&faults)).await;
         }
-        let until = Instant::now() + Duration::from_millis(random.random_range(2..120));
+        let until = Instant::now() + Duration::from_millis(random.random_range(2..200));
         let work = on_demand.apply(&shard, Some(&sequence), until);
         let killed = tokio::time::sleep(Duration::from_millis(random.random_range(20..400)));
         let reached = tokio::select! {
