@@ -7,7 +7,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Commit, Entities, EntityFilter, Quarantine, Quarantined, StoredPage};
+use ledgerline_domain::ports::{Commit, Entities, EntityFilter, Quarantine, Quarantined, StoredPage, StoredPart};
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_domain::{Error, ErrorKind, Result};
@@ -75,7 +75,7 @@ impl<S: Entities> Entities for LiveStore<S> {
     }
 
     /// [`ErrorKind::Conflict`] when another generation was promoted between two pages.
-    async fn stored(&self, after: Option<&str>, limit: usize) -> Result<StoredPage> {
+    async fn stored(&self, part: StoredPart, after: Option<&str>, limit: usize) -> Result<StoredPage> {
         let (number, store) = self.pinned();
         let inner = match after.map(|after| after.split_once(':')) {
             None => None,
@@ -85,7 +85,7 @@ impl<S: Entities> Entities for LiveStore<S> {
                 return Err(Error::new(ErrorKind::Conflict, text));
             }
         };
-        let mut page = store.stored(inner, limit).await?;
+        let mut page = store.stored(part, inner, limit).await?;
         page.next = page.next.map(|next| format!("{number}:{next}"));
         Ok(page)
     }

@@ -200,6 +200,21 @@ pub struct Stored {
     pub binary: Vec<u8>,
 }
 
+/// One of several parts of a store's records, for readers that work side by side. Each record is in one of them;
+/// in which, the store decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredPart {
+    /// Which, from 0.
+    pub number: u32,
+    /// How many there are, at least 1.
+    pub of: u32,
+}
+
+impl StoredPart {
+    /// All records.
+    pub const ALL: Self = Self { number: 0, of: 1 };
+}
+
 /// Some of a store's records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredPage {
@@ -228,9 +243,14 @@ pub trait Entities: Send + Sync + 'static {
     /// The processor's progress on a shard.
     fn checkpoint(&self, shard: &ShardId) -> impl Future<Output = Result<Option<SequenceNumber>>> + Send;
 
-    /// All records as they are stored, page by page in the store's own order, each once. `after` is
+    /// All records of a part as they are stored, page by page in the store's own order, each once. `after` is
     /// [`StoredPage::next`] of the page before. A record that is made in the meantime may be missed.
-    fn stored(&self, after: Option<&str>, limit: usize) -> impl Future<Output = Result<StoredPage>> + Send;
+    fn stored(
+        &self,
+        part: StoredPart,
+        after: Option<&str>,
+        limit: usize,
+    ) -> impl Future<Output = Result<StoredPage>> + Send;
 
     /// One page of records in key order, strictly after `after`. A change of the last moment may be missing; what is
     /// given is as it was read just now.

@@ -103,15 +103,6 @@ pub struct EntityRecord {
     pub quarantined: Vec<IdText>,
 }
 
-/// A record as stores keep it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredRecord {
-    /// Readable state.
-    pub state_json: String,
-    /// The whole record: version byte, then postcard, compressed or not.
-    pub binary: Vec<u8>,
-}
-
 impl EntityRecord {
     /// The record of an entity about which nothing is known.
     pub fn empty(key: EntityKey) -> Self {
@@ -194,13 +185,12 @@ impl EntityRecord {
         bytes
     }
 
-    /// The stored form.
-    pub fn encode(&self) -> Result<StoredRecord> {
-        let room = ENTRY_BYTES * (self.entries.len() + 2);
-        Ok(StoredRecord { state_json: self.state_json(), binary: self.encode_binary(Vec::with_capacity(room))? })
+    /// The binary form, as stores keep it: version byte, then postcard, compressed or not.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        self.encode_binary(Vec::with_capacity(ENTRY_BYTES * (self.entries.len() + 2)))
     }
 
-    /// The binary form, in `buffer`, whose contents are dropped.
+    /// The same in `buffer`, whose contents are dropped.
     pub fn encode_binary(&self, buffer: Vec<u8>) -> Result<Vec<u8>> {
         packed(self.encode_plain(buffer)?)
     }

@@ -8,7 +8,9 @@ use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::fold::apply;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId, SourceName};
 use ledgerline_domain::interpret::{Reading, interpret};
-use ledgerline_domain::ports::{Archive, Commit, Created, Entities, EntityFilter, Sequenced, Stored, StoredPage};
+use ledgerline_domain::ports::{
+    Archive, Commit, Created, Entities, EntityFilter, Sequenced, Stored, StoredPage, StoredPart,
+};
 use ledgerline_domain::provider::{Provider, Sources};
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::request::RawRequest;
@@ -290,14 +292,15 @@ impl Entities for TestEntities {
         Ok(self.checkpoints.get(shard).cloned())
     }
 
-    async fn stored(&self, after: Option<&str>, limit: usize) -> Result<StoredPage> {
+    async fn stored(&self, part: StoredPart, after: Option<&str>, limit: usize) -> Result<StoredPage> {
         let records = self.records.lock().unwrap();
         let behind = records.values().filter(|record| after.is_none_or(|after| record.key.as_str() > after));
         let stored = |record: &EntityRecord| {
             let binary = record.encode_binary(Vec::new())?;
             Ok(Stored { key: record.key.clone(), revision: record.revision, binary })
         };
-        let records = behind.take(limit).map(stored).collect::<Result<Vec<_>>>()?;
+        let own = behind.filter(|record| record.key.part_of(part.of) == part.number);
+        let records = own.take(limit).map(stored).collect::<Result<Vec<_>>>()?;
         let next = records.last().map(|last| last.key.as_str().to_owned());
         Ok(StoredPage { records, next })
     }

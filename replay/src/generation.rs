@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Archive, Entities, Sequenced, StoredPage};
+use ledgerline_domain::ports::{Archive, Entities, Sequenced, StoredPage, StoredPart};
 use ledgerline_domain::record::{EntityRecord, same_but_for_revision};
 use ledgerline_domain::segment::keys::{self, SegmentKey};
 use ledgerline_domain::segment::{SegmentReader, digest};
@@ -144,7 +144,7 @@ pub async fn difference<E: Entities, F: Entities>(live: &E, new: &F, shards_of: 
     let mut report = Report::default();
     let mut after = None;
     loop {
-        let StoredPage { records: page, next } = live.stored(after.as_deref(), PAGE_RECORDS).await?;
+        let StoredPage { records: page, next } = live.stored(StoredPart::ALL, after.as_deref(), PAGE_RECORDS).await?;
         let keys: Vec<EntityKey> = page.iter().map(|stored| stored.key.clone()).collect();
         // Read before the records: everything up to here is in them.
         let reached = Reached::of(new, live, &keys, shards_of).await?;
@@ -159,7 +159,7 @@ pub async fn difference<E: Entities, F: Entities>(live: &E, new: &F, shards_of: 
     }
     let mut after = None;
     loop {
-        let StoredPage { records: page, next } = new.stored(after.as_deref(), PAGE_RECORDS).await?;
+        let StoredPage { records: page, next } = new.stored(StoredPart::ALL, after.as_deref(), PAGE_RECORDS).await?;
         report.entities += page.len() as u64;
         let keys: Vec<EntityKey> = page.iter().map(|stored| stored.key.clone()).collect();
         let reached = Reached::of(live, new, &keys, shards_of).await?;

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Archive, Entities, StoredPage};
+use ledgerline_domain::ports::{Archive, Entities, Stored, StoredPage, StoredPart};
 use ledgerline_domain::record::{EntityRecord, same_but_for_revision};
 use ledgerline_domain::{Error, Result};
 
@@ -26,6 +26,8 @@ use crate::within::Within;
 
 /// Live records per page.
 const PAGE_RECORDS: usize = 1000;
+/// Parts of the live records per thread, which are read side by side.
+const PARTS: usize = 2;
 
 /// Folds the archive and compares with the live state.
 ///
@@ -68,23 +70,29 @@ async fn attempt<A: Archive, E: Entities>(
     let seen = Seen { shards: &shards, chain: &chain, folded: &folded, shards_of };
     let here = histories.iter().map(|histories| histories.len() as u64).sum();
     let mut report = Report { entities: here, ..Report::default() };
-    let page = |after: Option<String>| async move { entities.stored(after.as_deref(), PAGE_RECORDS).await };
-    let mut coming = Some(Ahead::start(page(None)).await);
-    while let Some(next) = coming.take() {
-        let StoredPage { records, next } = next.wait().await?;
-        if next.is_some() {
-            coming = Some(Ahead::start(page(next)).await);
+    let of = u32::try_from(histories.len() * PARTS).unwrap_or(1);
+    let page = |part, after: Option<String>| async move { entities.stored(part, after.as_deref(), PAGE_RECORDS).await };
+    let mut coming = Vec::new();
+    for number in 0..of {
+        let part = StoredPart { number, of };
+        coming.push((part, Ahead::start(page(part, None)).await));
+    }
+    while !coming.is_empty() {
+        let mut pages = Vec::new();
+        for (part, ahead) in std::mem::take(&mut coming) {
+            let StoredPage { records, next } = ahead.wait().await?;
+            pages.push(records);
+            if next.is_some() {
+                coming.push((part, Ahead::start(page(part, next)).await));
+            }
         }
-        let mut comparing = Comparing { seen: &seen, report: &mut report };
-        for stored in &records {
-            if input.only.is_some_and(|only| !only(&stored.key)) {
-                comparing.report.not_compared += 1;
-                continue;
-            }
-            let owner = owner_of(&stored.key, histories.len());
-            if let Some(histories) = histories.get_mut(owner) {
-                histories.compare(histories.hash(&stored.key), &stored.key, &stored.binary, &mut comparing)?;
-            }
+        let threads = histories.len();
+        let work = histories.iter_mut().enumerate();
+        for done in together(work, |(me, histories)| {
+            let own = pages.iter().flatten().filter(|live| owner_of(&live.key, threads) == me);
+            compare_with(histories, own, input, &seen)
+        }) {
+            report.add(done?);
         }
     }
     for done in together(histories.into_iter(), |histories| finish(histories, &seen)) {
@@ -96,6 +104,25 @@ async fn attempt<A: Archive, E: Entities>(
         counts.add(&fates.counts);
     }
     Ok(Some(Report { counts, signatures, chain, ..report }.finish()))
+}
+
+/// Compares live records with one thread's histories.
+fn compare_with<'a>(
+    histories: &mut Histories,
+    all: impl Iterator<Item = &'a Stored>,
+    input: &Input<'_>,
+    seen: &Seen<'_>,
+) -> Result<Report> {
+    let mut report = Report::default();
+    for live in all {
+        if input.only.is_some_and(|only| !only(&live.key)) {
+            report.not_compared += 1;
+            continue;
+        }
+        let mut comparing = Comparing { seen, report: &mut report };
+        histories.compare(histories.hash(&live.key), &live.key, &live.binary, &mut comparing)?;
+    }
+    Ok(report)
 }
 
 /// Compares what is left of one thread's histories.

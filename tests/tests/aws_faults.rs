@@ -16,7 +16,7 @@ use ledgerline_domain::fold::{Incoming, apply};
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId, SourceName};
 use ledgerline_domain::order::{OrderClass, OrderKey};
 use ledgerline_domain::ports::{
-    Archive, Commit, Created, Entities, EntityFilter, EntityWrite, Quarantine, Quarantined,
+    Archive, Commit, Created, Entities, EntityFilter, EntityWrite, Quarantine, Quarantined, StoredPart,
 };
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::time::UnixNanos;
@@ -75,7 +75,7 @@ async fn all_of_the_store(store: &DynamoStore) {
     assert_eq!((loaded[1].as_ref().map(|r| r.revision), &loaded[2]), (Some(1), &None));
     let checkpoint = store.checkpoint(&ShardId::numbered(0)).await.expect("a checkpoint");
     assert_eq!(checkpoint, Some(SequenceNumber::from_u64(2)));
-    assert_eq!(store.stored(None, 10).await.expect("a page").records.len(), 2);
+    assert_eq!(store.stored(StoredPart::ALL, None, 10).await.expect("a page").records.len(), 2);
     let paid = EntityFilter { status: Some("paid".into()), ..EntityFilter::default() };
     assert_eq!(store.list(&paid, None, 10).await.expect("a page"), [second.record]);
     assert_eq!(store.quarantined(false, None, 10).await.expect("a page"), [parked(1)]);
@@ -337,8 +337,11 @@ async fn generations_have_tables_of_their_own() {
     tables::delete(&aws, &settings, 1).await.expect("deleted");
     tables::delete(&aws, &settings, 1).await.expect("they are gone");
     let gone = dynamo.store(None, quick_retries()).await;
-    assert_eq!(gone.stored(None, 1).await.expect_err("its tables are gone").kind(), ErrorKind::Invalid);
-    assert_eq!(second.stored(None, 9).await.expect("records").records.len(), 2);
+    assert_eq!(
+        gone.stored(StoredPart::ALL, None, 1).await.expect_err("its tables are gone").kind(),
+        ErrorKind::Invalid
+    );
+    assert_eq!(second.stored(StoredPart::ALL, None, 9).await.expect("records").records.len(), 2);
 }
 
 /// Folder marks and whatever else lies in the bucket are not objects of the archive.

@@ -15,7 +15,7 @@ use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::fold::{Fate, apply as fold};
 use ledgerline_domain::ids::{EntityKey, ShardId, SourceName};
 use ledgerline_domain::interpret::{Reading, interpret};
-use ledgerline_domain::ports::{Commit, Entities, EntityWrite, Log, ReadLimit};
+use ledgerline_domain::ports::{Commit, Entities, EntityWrite, Log, ReadLimit, StoredPart};
 use ledgerline_domain::provider::{Provider, Sources};
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_processor::apply::{self, ApplySettings, Progress};
@@ -119,7 +119,7 @@ async fn a_crash_between_chunks_and_head_changes_nothing() {
             let now = load(&store, &key).await.expect("a record");
             assert!(now == before || now == first.record, "the one or the other, {lost:?} after {whole}");
             // Whoever comes next, with other events or the same.
-            let page = store.stored(None, 10).await.expect("a page");
+            let page = store.stored(StoredPart::ALL, None, 10).await.expect("a page");
             assert_eq!(page.records.len(), 1);
             let expected_revision = now.revision;
             let next = fold(&key, Some(now), (0..50).map(|n| event(3 + n * 2, 5000 + n.unsigned_abs(), "y"))).0;
@@ -147,7 +147,7 @@ async fn a_missing_or_foreign_chunk_is_named_and_not_skipped() {
     let error = fresh().await.load(std::slice::from_ref(&key)).await.expect_err("a hole");
     assert_eq!(error.kind(), ErrorKind::Data);
     assert!(error.to_string().contains("shop/order/id_0001") && error.to_string().contains("missing"), "{error}");
-    assert_eq!(fresh().await.stored(None, 10).await.expect_err("a hole").kind(), ErrorKind::Data);
+    assert_eq!(fresh().await.stored(StoredPart::ALL, None, 10).await.expect_err("a hole").kind(), ErrorKind::Data);
     // Another one's content under its name.
     let mut foreign =
         client.get_item().table_name(&table).key("key", at(1)).send().await.expect("a chunk").item.expect("it");
@@ -245,7 +245,7 @@ async fn i9_a_history_past_the_item_limit_goes_on() {
     assert_eq!(live.entries.len(), EVENTS);
     assert!(live.canonical() == alone.canonical(), "seed {seed}");
     assert!(live.entries == alone.entries, "seed {seed}: positions and copies are exact as well");
-    let stored = calm.stored(None, 10).await.expect("a page").records;
+    let stored = calm.stored(StoredPart::ALL, None, 10).await.expect("a page").records;
     let revision = live.revision;
     assert!(stored[0].binary == EntityRecord { revision, ..alone }.encode().expect("encoded").binary);
     assert!(stored[0].binary.len() > 400 * 1024, "{} bytes", stored[0].binary.len());

@@ -1,6 +1,7 @@
 //! SQLite files of the data directory: how they are opened, their versions, their errors.
 //!
-//! Every database carries its version in `user_version`; a newer one is refused.
+//! Every database carries its version in `user_version`; a newer one is refused, an older one is brought up to date
+//! by the process that owns it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,6 +15,8 @@ pub(crate) struct Schema {
     pub version: i64,
     /// Makes them.
     pub tables: &'static str,
+    /// What makes the next version out of version 1, 2 and so on.
+    pub steps: &'static [&'static str],
     /// When a commit is on the disk: `NORMAL` with the next checkpoint of the database, `FULL` at once.
     pub synchronous: &'static str,
 }
@@ -69,9 +72,15 @@ pub(crate) fn open_writer(path: &Path, schema: &Schema) -> Result<Connection> {
         connection.pragma_update(None, name, value).map_err(failed)?;
     }
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
-    if version == 0 {
+    if version < schema.version {
         let make = connection.transaction().map_err(failed)?;
-        make.execute_batch(schema.tables).map_err(failed)?;
+        if version == 0 {
+            make.execute_batch(schema.tables).map_err(failed)?;
+        }
+        let done = usize::try_from(version - 1).unwrap_or(schema.steps.len());
+        for step in schema.steps.iter().skip(done) {
+            make.execute_batch(step).map_err(failed)?;
+        }
         make.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
         make.pragma_update(None, "user_version", schema.version).map_err(failed)?;
         make.commit().map_err(failed)?;

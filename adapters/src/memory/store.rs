@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Commit, Entities, EntityFilter, Quarantine, Quarantined, Stored, StoredPage};
-use ledgerline_domain::record::{EntityRecord, StoredRecord};
+use ledgerline_domain::ports::{
+    Commit, Entities, EntityFilter, Quarantine, Quarantined, Stored, StoredPage, StoredPart,
+};
+use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_domain::{Error, ErrorKind, Result};
 
@@ -29,7 +31,7 @@ struct Row {
     revision: u64,
     status: String,
     attention: bool,
-    stored: StoredRecord,
+    binary: Vec<u8>,
 }
 
 impl MemoryStore {
@@ -57,9 +59,7 @@ impl Row {
 impl Entities for MemoryStore {
     async fn load(&self, keys: &[EntityKey]) -> Result<Vec<Option<EntityRecord>>> {
         let state = lock(&self.state);
-        keys.iter()
-            .map(|key| state.rows.get(key).map(|row| EntityRecord::decode(&row.stored.binary)).transpose())
-            .collect()
+        keys.iter().map(|key| state.rows.get(key).map(|row| EntityRecord::decode(&row.binary)).transpose()).collect()
     }
 
     async fn commit(&self, commit: Commit) -> Result<Vec<EntityRecord>> {
@@ -77,7 +77,7 @@ impl Entities for MemoryStore {
                 revision: record.revision,
                 status: record.status().to_owned(),
                 attention: record.needs_attention(),
-                stored: record.encode()?,
+                binary: record.encode()?,
             };
             if new.insert(record.key.clone(), row).is_some() {
                 return Err(Error::invalid(format!("commit {} twice in one batch", record.key)));
@@ -110,12 +110,13 @@ impl Entities for MemoryStore {
         Ok(lock(&self.state).checkpoints.get(shard).cloned())
     }
 
-    async fn stored(&self, after: Option<&str>, limit: usize) -> Result<StoredPage> {
+    async fn stored(&self, part: StoredPart, after: Option<&str>, limit: usize) -> Result<StoredPage> {
         let state = lock(&self.state);
         let behind = state.rows.iter().filter(|(key, _)| after.is_none_or(|after| key.as_str() > after));
         let records: Vec<_> = behind
+            .filter(|(key, _)| key.part_of(part.of) == part.number)
             .take(limit)
-            .map(|(key, row)| Stored { key: key.clone(), revision: row.revision, binary: row.stored.binary.clone() })
+            .map(|(key, row)| Stored { key: key.clone(), revision: row.revision, binary: row.binary.clone() })
             .collect();
         let next = records.last().map(|last| last.key.as_str().to_owned());
         Ok(StoredPage { records, next })
@@ -125,7 +126,7 @@ impl Entities for MemoryStore {
         let state = lock(&self.state);
         let behind = state.rows.iter().filter(|(key, _)| after.is_none_or(|after| *key > after));
         let found = behind.filter(|(key, row)| row.matches(key, filter)).take(limit);
-        found.map(|(_, row)| EntityRecord::decode(&row.stored.binary)).collect()
+        found.map(|(_, row)| EntityRecord::decode(&row.binary)).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ledgerline_adapters::embedded;
 use ledgerline_domain::Result;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Commit, Entities, EntityFilter, Quarantine, Quarantined, StoredPage};
+use ledgerline_domain::ports::{Commit, Entities, EntityFilter, Quarantine, Quarantined, StoredPage, StoredPart};
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::time::UnixNanos;
 
@@ -51,8 +51,8 @@ impl Entities for AnyLive {
         either!(self, live => live.checkpoint(shard).await)
     }
 
-    async fn stored(&self, after: Option<&str>, limit: usize) -> Result<StoredPage> {
-        either!(self, live => live.stored(after, limit).await)
+    async fn stored(&self, part: StoredPart, after: Option<&str>, limit: usize) -> Result<StoredPage> {
+        either!(self, live => live.stored(part, after, limit).await)
     }
 
     async fn list(&self, filter: &EntityFilter, after: Option<&EntityKey>, limit: usize) -> Result<Vec<EntityRecord>> {

@@ -7,7 +7,7 @@ use ledgerline_adapters::embedded::EmbeddedStore;
 use ledgerline_adapters::live::GenerationStore as _;
 use ledgerline_domain::Result;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Commit, Entities, EntityFilter, Quarantine, Quarantined, StoredPage};
+use ledgerline_domain::ports::{Commit, Entities, EntityFilter, Quarantine, Quarantined, StoredPage, StoredPart};
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::time::UnixNanos;
 
@@ -63,8 +63,8 @@ impl Entities for AnyStore {
         either!(self, store => store.checkpoint(shard).await)
     }
 
-    async fn stored(&self, after: Option<&str>, limit: usize) -> Result<StoredPage> {
-        either!(self, store => store.stored(after, limit).await)
+    async fn stored(&self, part: StoredPart, after: Option<&str>, limit: usize) -> Result<StoredPage> {
+        either!(self, store => store.stored(part, after, limit).await)
     }
 
     async fn list(&self, filter: &EntityFilter, after: Option<&EntityKey>, limit: usize) -> Result<Vec<EntityRecord>> {

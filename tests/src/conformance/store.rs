@@ -9,7 +9,9 @@ use ledgerline_domain::fact::Meaning;
 use ledgerline_domain::fold::{Incoming, apply};
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId, SourceName};
 use ledgerline_domain::order::{OrderClass, OrderKey};
-use ledgerline_domain::ports::{Commit, Entities, EntityFilter, EntityWrite, Quarantine, Quarantined, Stored};
+use ledgerline_domain::ports::{
+    Commit, Entities, EntityFilter, EntityWrite, Quarantine, Quarantined, Stored, StoredPart,
+};
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::time::UnixNanos;
 
@@ -236,22 +238,27 @@ pub async fn store_lists_by_filter<S: Entities>(store: &Arc<S>) {
     assert_eq!(ok(store.list(&EntityFilter::default(), None, 0).await), []);
 }
 
-/// Pages of any size give every record once, as it is by now, in the form that reads back.
+/// Pages of any size, and of any number of parts together, give every record once, as it is by now, in the form that
+/// reads back.
 pub async fn store_gives_all_records<S: Entities>(store: &Arc<S>) {
-    let all = async |size: usize| {
+    let all_of = async |of: u32, size: usize| {
         let mut found: Vec<Stored> = Vec::new();
-        let mut after = None;
-        loop {
-            let page = ok(store.stored(after.as_deref(), size).await);
-            assert!(page.records.len() <= size);
-            assert!(!page.records.is_empty() || page.next.is_none(), "an empty page is the last one");
-            found.extend(page.records);
-            after = page.next;
-            if after.is_none() {
-                return found;
+        for number in 0..of {
+            let mut after = None;
+            loop {
+                let page = ok(store.stored(StoredPart { number, of }, after.as_deref(), size).await);
+                assert!(page.records.len() <= size);
+                assert!(!page.records.is_empty() || page.next.is_none(), "an empty page is the last one");
+                found.extend(page.records);
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
             }
         }
+        found
     };
+    let all = async |size: usize| all_of(1, size).await;
     assert_eq!(all(10).await, []);
     // Made out of key order, and some changed later: neither moves or repeats a record.
     let mut expected = HashMap::new();
@@ -266,9 +273,9 @@ pub async fn store_gives_all_records<S: Entities>(store: &Arc<S>) {
         ok(store.commit(commit(vec![write.clone()], 2)).await);
         expected.insert(key, write.record);
     }
-    for size in 1..=8 {
-        let found = all(size).await;
-        assert_eq!(found.len(), expected.len(), "pages of {size}");
+    for (of, size) in (1..=8).map(|size| (1, size)).chain([(2, 1), (3, 2), (16, 5)]) {
+        let found = all_of(of, size).await;
+        assert_eq!(found.len(), expected.len(), "{of} parts in pages of {size}");
         for stored in &found {
             let record = &expected[&stored.key];
             assert_eq!(stored.revision, record.revision);

@@ -1,7 +1,7 @@
 //! What replay makes of the archive of a stream that was split, merged and split again.
 
 use ledgerline_domain::ids::EntityKey;
-use ledgerline_domain::ports::Sequenced;
+use ledgerline_domain::ports::{Sequenced, StoredPart};
 use ledgerline_domain::record::{EntityRecord, same_but_for_revision};
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_processor::fold_batch::Batch;
@@ -65,7 +65,7 @@ impl World {
 }
 
 async fn stored(store: &MemoryStore) -> BTreeMap<EntityKey, Vec<u8>> {
-    let page = store.stored(None, 10_000).await.unwrap();
+    let page = store.stored(StoredPart::ALL, None, 10_000).await.unwrap();
     page.records.into_iter().map(|stored| (stored.key, stored.binary)).collect()
 }
 

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::Client;
 use ledgerline_domain::Result;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Commit, Entities, EntityFilter, Quarantine, Quarantined, StoredPage};
+use ledgerline_domain::ports::{Commit, Entities, EntityFilter, Quarantine, Quarantined, StoredPage, StoredPart};
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::time::UnixNanos;
 
@@ -139,8 +139,8 @@ impl Entities for DynamoStore {
         checkpoints::read(&self.inner, shard).await
     }
 
-    async fn stored(&self, after: Option<&str>, limit: usize) -> Result<StoredPage> {
-        stored::page(&self.inner, after, limit).await
+    async fn stored(&self, part: StoredPart, after: Option<&str>, limit: usize) -> Result<StoredPage> {
+        stored::page(&self.inner, part, after, limit).await
     }
 
     async fn list(&self, filter: &EntityFilter, after: Option<&EntityKey>, limit: usize) -> Result<Vec<EntityRecord>> {

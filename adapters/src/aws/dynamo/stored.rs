@@ -1,9 +1,9 @@
-//! All records, page by page, in the order of the table's hashes.
+//! All records, page by page, in the order of the table's hashes. Parts of them are the segments of a parallel scan.
 
 use std::sync::Arc;
 
 use ledgerline_domain::Result;
-use ledgerline_domain::ports::StoredPage;
+use ledgerline_domain::ports::{StoredPage, StoredPart};
 
 use super::item::{get_text, text};
 use super::load::stored;
@@ -12,8 +12,9 @@ use super::{Inner, call};
 use crate::aws::retry::repeat;
 
 /// One page behind the key `after`. A page that DynamoDB cuts at a megabyte is shorter than `limit`.
-pub async fn page(store: &Arc<Inner>, after: Option<&str>, limit: usize) -> Result<StoredPage> {
+pub async fn page(store: &Arc<Inner>, part: StoredPart, after: Option<&str>, limit: usize) -> Result<StoredPage> {
     let table = &store.tables.records;
+    let number = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     let limit = i32::try_from(limit.max(1)).unwrap_or(i32::MAX);
     let mut after = after.map(str::to_owned);
     loop {
@@ -22,6 +23,10 @@ pub async fn page(store: &Arc<Inner>, after: Option<&str>, limit: usize) -> Resu
             let scan = store.client.scan().table_name(table).limit(limit).consistent_read(true);
             let scan = scan.filter_expression("attribute_exists(#revision)");
             let scan = scan.expression_attribute_names("#revision", "revision");
+            let scan = match part {
+                StoredPart { of: 0 | 1, .. } => scan,
+                part => scan.segment(number(part.number)).total_segments(number(part.of)),
+            };
             let scan = match &after {
                 Some(after) => scan.exclusive_start_key("key", text(after)),
                 None => scan,

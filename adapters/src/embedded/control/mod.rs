@@ -24,7 +24,7 @@ use super::sqlite::{Schema, open_beside, open_reader, open_writer, sql_error};
 use crate::clock::SystemClock;
 use crate::control::steps;
 
-const CONTROL: Schema = Schema { version: 1, tables: TABLES, synchronous: "FULL" };
+const CONTROL: Schema = Schema { version: 1, tables: TABLES, steps: &[], synchronous: "FULL" };
 
 const TABLES: &str = "
 CREATE TABLE requests (

@@ -12,6 +12,8 @@ use rusqlite::{Connection, params_from_iter};
 use super::rows::decode;
 use crate::embedded::sqlite::sql_error;
 
+/// What of a key is behind its source: kind, slash, id.
+const REST: &str = "substr(key, instr(key, '/') + 1)";
 /// Up to so many entities of a status are sorted.
 const SORTED_MAX: i64 = 10_000;
 
@@ -47,7 +49,7 @@ pub(crate) fn list(
     if filter.source.is_none()
         && let Some(kind) = &filter.kind
     {
-        and("kind =", Some(kind));
+        and(&format!("substr({REST}, 1, instr({REST}, '/') - 1) ="), Some(kind));
     }
     if filter.attention {
         and("attention = 1", None);

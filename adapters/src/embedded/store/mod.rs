@@ -7,6 +7,7 @@
 //! A store that was opened for reading refuses commits
 //! ([`ErrorKind::Invalid`](ledgerline_domain::ErrorKind::Invalid)).
 
+mod all;
 mod list;
 mod rows;
 mod schema;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
-use ledgerline_domain::ports::{Commit, Entities, EntityFilter, Quarantine, Quarantined, StoredPage};
+use ledgerline_domain::ports::{Commit, Entities, EntityFilter, Quarantine, Quarantined, StoredPage, StoredPart};
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_domain::{Error, ErrorKind, Result};
@@ -31,7 +32,7 @@ use super::sqlite::{open_reader, open_writer, sql_error};
 use crate::live::GenerationStore;
 
 /// Reading connections kept open.
-const READERS_MAX: usize = 4;
+const READERS_MAX: usize = 8;
 
 /// The store. Clones share it.
 #[derive(Clone)]
@@ -253,12 +254,10 @@ impl Entities for EmbeddedStore {
         self.read("read a checkpoint", move |connection| checkpoint(connection, &shard)).await
     }
 
-    async fn stored(&self, after: Option<&str>, limit: usize) -> Result<StoredPage> {
-        let after = match after {
-            Some(id) => id.parse().map_err(|_| Error::invalid("go on reading records: no such place"))?,
-            None => 0,
-        };
-        self.read("read all records", move |connection| rows::stored(connection, after, limit)).await
+    async fn stored(&self, part: StoredPart, after: Option<&str>, limit: usize) -> Result<StoredPage> {
+        let after = after.map(str::parse).transpose();
+        let after = after.map_err(|_| Error::invalid("go on reading records: no such place"))?;
+        self.read("read all records", move |connection| all::stored(connection, part, after, limit)).await
     }
 
     async fn list(&self, filter: &EntityFilter, after: Option<&EntityKey>, limit: usize) -> Result<Vec<EntityRecord>> {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use ledgerline_domain::ids::{EntityKey, SourceName};
-use ledgerline_domain::ports::{EntityWrite, Quarantined, Stored, StoredPage};
-use ledgerline_domain::record::{EntityRecord, StoredRecord};
+use ledgerline_domain::ports::{EntityWrite, Quarantined};
+use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::time::UnixNanos;
 use ledgerline_domain::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -17,8 +17,7 @@ pub(crate) struct Row<'a> {
     revision: i64,
     status: &'a str,
     attention: bool,
-    last_at: Option<i64>,
-    stored: StoredRecord,
+    binary: Vec<u8>,
 }
 
 /// Encodes writes, in key order, which is the order of the pages they touch.
@@ -50,8 +49,7 @@ impl<'a> Row<'a> {
             revision: number(record.revision)?,
             status: record.status(),
             attention: record.needs_attention(),
-            last_at: record.last_at().map(UnixNanos::nanos),
-            stored: record.encode()?,
+            binary: record.encode()?,
         })
     }
 }
@@ -61,41 +59,22 @@ pub(crate) fn write(connection: &Connection, rows: &[Row<'_>]) -> Result<()> {
     let failed = |e| sql_error("write a record", e);
     let mut insert = connection
         .prepare_cached(
-            "INSERT INTO entities (key, revision, source, kind, status, attention, last_at, state, record) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (key) DO NOTHING",
+            "INSERT INTO entities (key, revision, status, attention, record) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (key) DO NOTHING",
         )
         .map_err(failed)?;
     let mut update = connection
         .prepare_cached(
-            "UPDATE entities SET revision = ?2, status = ?4, attention = ?5, last_at = ?6, state = ?7, record = ?8 \
+            "UPDATE entities SET revision = ?2, status = ?4, attention = ?5, record = ?6 \
              WHERE key = ?1 AND revision = ?3",
         )
         .map_err(failed)?;
     for row in rows {
-        let (key, stored) = (row.key.as_str(), &row.stored);
+        let key = row.key.as_str();
         let changed = if row.expected == 0 {
-            insert.execute(params![
-                key,
-                row.revision,
-                row.key.source(),
-                row.key.kind(),
-                row.status,
-                row.attention,
-                row.last_at,
-                stored.state_json,
-                stored.binary
-            ])
+            insert.execute(params![key, row.revision, row.status, row.attention, row.binary])
         } else {
-            update.execute(params![
-                key,
-                row.revision,
-                row.expected,
-                row.status,
-                row.attention,
-                row.last_at,
-                stored.state_json,
-                stored.binary
-            ])
+            update.execute(params![key, row.revision, row.expected, row.status, row.attention, row.binary])
         };
         if changed.map_err(failed)? != 1 {
             return Err(Error::new(
@@ -121,29 +100,6 @@ pub(crate) fn load(connection: &Connection, keys: &[EntityKey]) -> Result<Vec<Op
         records.push(record);
     }
     Ok(records)
-}
-
-/// Records in the order of their making, from the one behind row `after`.
-pub(crate) fn stored(connection: &Connection, after: i64, limit: usize) -> Result<StoredPage> {
-    let failed = |e| sql_error("read all records", e);
-    let mut statement = connection
-        .prepare_cached("SELECT id, key, revision, record FROM entities WHERE id > ?1 ORDER BY id LIMIT ?2")
-        .map_err(failed)?;
-    let mut rows = statement.query(params![after, i64::try_from(limit).unwrap_or(i64::MAX)]).map_err(failed)?;
-    let mut page = StoredPage::default();
-    let mut last = None;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let value = |at| row.get_ref(at).map_err(failed);
-        let key = value(1)?.as_str().map_err(|e| failed(e.into()))?;
-        last = Some(value(0)?.as_i64().map_err(|e| failed(e.into()))?);
-        page.records.push(Stored {
-            key: EntityKey::parse(key)?,
-            revision: row.get::<_, i64>(2).map_err(failed)?.unsigned_abs(),
-            binary: value(3)?.as_blob().map_err(|e| failed(e.into()))?.to_vec(),
-        });
-    }
-    page.next = last.map(|id| id.to_string());
-    Ok(page)
 }
 
 /// A record from its binary form; an error names the entity.

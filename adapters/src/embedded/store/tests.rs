@@ -108,7 +108,7 @@ async fn a_durable_checkpoint_survives_without_a_checkpointed_database() {
 async fn newer_tables_and_other_programs_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    sql(dir.path(), "PRAGMA user_version = 2");
+    sql(dir.path(), "PRAGMA user_version = 3");
     for error in [
         EmbeddedStore::open(&dir.path().join("state.db"), None).unwrap_err(),
         EmbeddedStore::open_read_only(&dir.path().join("state.db")).unwrap_err(),
@@ -116,7 +116,7 @@ async fn newer_tables_and_other_programs_are_refused() {
         assert_eq!(error.kind(), ErrorKind::Data);
         assert!(error.to_string().contains("use the newer program"), "{error}");
     }
-    sql(dir.path(), "PRAGMA user_version = 1; PRAGMA application_id = 5");
+    sql(dir.path(), "PRAGMA user_version = 2; PRAGMA application_id = 5");
     let error = EmbeddedStore::open(&dir.path().join("state.db"), None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Data);
 
@@ -166,4 +166,74 @@ async fn wrong_revisions_are_a_bug_of_the_caller() {
     let twice = batch(vec![write(1, "open"), write(1, "paid")], 1);
     assert_eq!(store.commit(twice).await.unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(store.checkpoint(&ShardId::numbered(0)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn parts_share_many_records_out_evenly_whatever_is_added_meanwhile() {
+    const RECORDS: usize = 20_000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.commit(batch((0..RECORDS).map(|id| write(id, "open")).collect(), 1)).await.unwrap();
+    for (of, limit) in [(1, 999), (2, 1000), (3, 4096), (5, 5000), (7, 100_000)] {
+        let mut found = Vec::new();
+        for number in 0..of {
+            let (mut after, before) = (None, found.len());
+            loop {
+                let page = store.stored(StoredPart { number, of }, after.as_deref(), limit).await.unwrap();
+                found.extend(page.records.into_iter().map(|stored| stored.key));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            // No part has more than one block of 4096 rows more than another.
+            assert!((found.len() - before).abs_diff(RECORDS / of as usize) <= 4096, "part {number} of {of}");
+        }
+        found.sort();
+        assert!(found.iter().eq((0..RECORDS).map(key).collect::<Vec<_>>().iter()), "{of} parts in pages of {limit}");
+    }
+    let half = StoredPart { number: 0, of: 2 };
+    let page = store.stored(half, None, 100).await.unwrap();
+    store.commit(batch((RECORDS..2 * RECORDS).map(|id| write(id, "open")).collect(), 2)).await.unwrap();
+    let rest = store.stored(half, page.next.as_deref(), 100_000).await.unwrap();
+    assert!((RECORDS - 4096..=RECORDS + 4096).contains(&(rest.records.len() + 100)));
+}
+
+/// The tables that version 1 made, with a record in them.
+#[tokio::test]
+async fn a_database_of_version_1_is_read_and_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = write(1, "open").record;
+    drop(open(dir.path()));
+    sql(
+        dir.path(),
+        "DROP INDEX entities_by_status; DROP INDEX entities_for_attention; DROP TABLE entities;
+         CREATE TABLE entities (
+           id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, revision INTEGER NOT NULL, source TEXT NOT NULL,
+           kind TEXT NOT NULL, status TEXT NOT NULL, attention INTEGER NOT NULL, last_at INTEGER,
+           state TEXT NOT NULL, record BLOB NOT NULL
+         );
+         CREATE INDEX entities_by_status ON entities (status);
+         CREATE INDEX entities_for_attention ON entities (key) WHERE attention = 1;
+         PRAGMA user_version = 1;",
+    );
+    let connection = Connection::open(dir.path().join("state.db")).unwrap();
+    let text = "INSERT INTO entities VALUES (7, ?1, 1, 'shop', 'order', 'open', 0, 5, '{}', ?2)";
+    connection.execute(text, params![record.key.as_str(), record.encode().unwrap()]).unwrap();
+    drop(connection);
+    let found = [Some(record.clone())];
+    let beside = EmbeddedStore::open_read_only(&dir.path().join("state.db")).unwrap();
+    assert_eq!(beside.load(&[record.key.clone()]).await.unwrap(), found, "read as it is");
+    drop(beside);
+    for _ in 0..2 {
+        let store = open(dir.path());
+        assert_eq!(store.load(&[record.key.clone()]).await.unwrap(), found);
+        let filter =
+            EntityFilter { status: Some("open".into()), kind: Some("order".into()), ..EntityFilter::default() };
+        assert_eq!(store.list(&filter, None, 9).await.unwrap(), [record.clone()]);
+        let version: i64 =
+            store.read("ask", |c| Ok(c.pragma_query_value(None, "user_version", |r| r.get(0)).unwrap())).await.unwrap();
+        assert_eq!(version, 2);
+    }
+    open(dir.path()).commit(batch(vec![write(2, "paid")], 1)).await.unwrap();
 }

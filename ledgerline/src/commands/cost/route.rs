@@ -11,7 +11,7 @@ use ledgerline_adapters::aws::meter::{Reading, units};
 use ledgerline_adapters::aws::s3::{S3Archive, S3Settings};
 use ledgerline_adapters::aws::{AwsConfig, RetrySettings};
 use ledgerline_domain::ErrorKind;
-use ledgerline_domain::ports::{Entities as _, Log, LogRecord, ReadLimit};
+use ledgerline_domain::ports::{Entities as _, Log, LogRecord, ReadLimit, StoredPart};
 use ledgerline_processor::apply::{Applier, ApplySettings, Progress};
 use ledgerline_processor::archiver::{ArchiverJob, ArchiverProgress, ArchiverSettings};
 use ledgerline_processor::leases::{LeaseBoard, LeaseSettings, run_leases};
@@ -181,7 +181,7 @@ async fn refuse_what_is_used(log: &KinesisLog, store: &DynamoStore, places: &Pla
             )));
         }
     }
-    if !store.stored(None, 1).await?.records.is_empty() {
+    if !store.stored(StoredPart::ALL, None, 1).await?.records.is_empty() {
         let tables = &places.tables;
         return Err(Failure::usage(format!(
             "price a load on the tables {tables}-…: they have items; give another --tables"
