@@ -90,6 +90,13 @@ pub enum Command {
     /// Put a load on AWS, count every call, and say what a million events and a month cost
     #[cfg(feature = "aws")]
     Cost(crate::commands::cost::CostArgs),
+    /// Fold the stream as a Lambda function, instead of processors (the default command there)
+    #[cfg(feature = "aws")]
+    #[command(
+        after_help = "For the runtimes provided.al2023 and container images. The function is woken by an event source \
+mapping of the stream;\ndocs/aws.md has the settings of the mapping. Settings come from LEDGERLINE_SETTINGS or --config."
+    )]
+    Lambda,
     /// Look at a deployment on AWS, and say what to mend
     #[cfg(feature = "aws")]
     Doctor(crate::commands::doctor::DoctorArgs),

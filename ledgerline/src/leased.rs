@@ -6,7 +6,7 @@ use std::time::Duration;
 use ledgerline_domain::Result;
 use ledgerline_domain::ports::Web;
 use ledgerline_domain::trace::Traces;
-use ledgerline_processor::apply::Progress;
+use ledgerline_processor::apply::{ApplySettings, Progress};
 use ledgerline_processor::archiver::{ArchiverJob, ArchiverProgress, ArchiverSettings};
 use ledgerline_processor::hydrator::{HydratedSource, HydratorJob, HydratorProgress, HydratorSettings, Parts};
 use ledgerline_processor::leases::{Both, LeaseBoard, ShardJob, run_leases};
@@ -45,8 +45,9 @@ pub(crate) async fn processor<W: Web>(
     stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let Some(opened) = data.aws() else { return Ok(()) };
-    let log = opened.log_through(opened.consumers().processor.as_ref()).await?;
-    let generations = Generations::find(data.clone(), Arc::new(AnyLog::Aws(log)), progress, traces).await?;
+    let log = Arc::new(AnyLog::Aws(opened.log_through(opened.consumers().processor.as_ref()).await?));
+    let settings = ApplySettings { traces, ..opened.apply_settings() };
+    let generations = Generations::find(data.clone(), log, progress, settings).await?;
     let folds = generations.folds();
     let following = tokio::spawn(generations.follow(stop.clone()));
     let done = match hydrator {

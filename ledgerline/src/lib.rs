@@ -23,6 +23,8 @@ pub mod fetched_keys;
 pub mod generations;
 pub mod housekeeping;
 pub mod keys;
+#[cfg(feature = "aws")]
+pub mod lambda;
 pub mod latency;
 #[cfg(feature = "aws")]
 mod leased;
@@ -71,6 +73,8 @@ pub fn main() -> ExitCode {
 fn start(cli: Cli) -> Outcome<Exit> {
     let default = match &cli.command {
         None | Some(Command::Serve(_)) => "info",
+        #[cfg(feature = "aws")]
+        Some(Command::Lambda) => "info",
         Some(Command::Demo(_)) => "error",
         Some(_) => "warn",
     };

@@ -69,6 +69,26 @@ pub async fn upkeep() {
     }
 }
 
+/// Tells CloudWatch of the metrics whenever it is told to, where [`EMF_VARIABLE`] asks for it: for a process that stands
+/// still between two pieces of work.
+#[derive(Debug)]
+pub struct Teller(Option<Emf>);
+
+impl Teller {
+    /// As the environment asks for it. Begins to count.
+    pub fn from_environment() -> Self {
+        count();
+        Self(emf_service().map(Emf::new))
+    }
+
+    /// Writes the lines of what was counted since the last ones.
+    pub fn tell(&mut self) {
+        if let Some(emf) = &mut self.0 {
+            tell(emf);
+        }
+    }
+}
+
 /// The name of this process for CloudWatch, if it is to be told of the metrics.
 fn emf_service() -> Option<String> {
     match std::env::var(EMF_VARIABLE).ok()?.as_str() {

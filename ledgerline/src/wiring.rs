@@ -64,22 +64,7 @@ impl Machine {
     pub async fn open(loaded: Loaded) -> Outcome<Self> {
         let secrets = Arc::new(SourceSecrets::read(&loaded)?);
         let data = Arc::new(Data::open(&loaded).await?);
-        let taken = generations::take_settings(&data.control, &loaded.sources).await?;
-        for source in taken.changed {
-            tracing::warn!(
-                source,
-                "the provider file is not the one that the state was folded with: events that are folded already \
-                 keep their reading; `ledgerline replay repair --reinterpret` or `replay rebuild` gives them the new one"
-            );
-        }
-        for (source, generation) in taken.kept {
-            tracing::warn!(
-                source,
-                generation,
-                "the provider file of the settings is the one of another generation: the live one keeps its own; \
-                 `ledgerline replay promote --generation` changes over"
-            );
-        }
+        generations::take_settings_aloud(&data.control, &loaded.sources).await?;
         Ok(Self {
             shard_of: data.shard_of(),
             data,

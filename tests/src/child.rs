@@ -65,10 +65,10 @@ impl Served {
     /// # Panics
     /// When the program cannot be started.
     pub fn start(&mut self) {
-        self.start_with(&[]);
+        self.start_with(&["serve"]);
     }
 
-    /// The same with further arguments of `serve`.
+    /// Starts it with other arguments.
     ///
     /// # Panics
     /// When the program cannot be started.
@@ -78,8 +78,7 @@ impl Served {
             .append(true)
             .open(self.settings.with_file_name("serve.log"))
             .expect("a log file");
-        let arguments = [&["serve"], arguments].concat();
-        self.child = Some(self.command(&arguments).stdout(Stdio::null()).stderr(log).spawn().expect("it starts"));
+        self.child = Some(self.command(arguments).stdout(Stdio::null()).stderr(log).spawn().expect("it starts"));
     }
 
     /// Waits until it answers.

@@ -1,6 +1,7 @@
 //! What the tests and benchmarks share: a whole service in this process, bodies, fixtures, limits,
 //! conformance suites.
 
+pub mod alone;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod bare_parquet;

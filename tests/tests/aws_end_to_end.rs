@@ -11,23 +11,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ledgerline_domain::ports::{Archive as _, Entities as _, EntityFilter};
-use ledgerline_domain::segment::SegmentReader;
-use ledgerline_tests::aws::{LocalCloud, quick_retries};
+use ledgerline_tests::aws::LocalCloud;
+use ledgerline_tests::aws::outcome::{everything_counts_once, how_long, reshard};
 use ledgerline_tests::child::Served;
 use ledgerline_tests::traffic::call;
-use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 
 const WORKERS: usize = 3;
 const CALLERS_PER_WORKER: usize = 4;
-const OPEN_SHARDS_MAX: usize = 6;
-
-fn how_long() -> Duration {
-    let seconds = std::env::var("LEDGERLINE_TEST_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(45))
-}
+const SECONDS: u64 = 45;
 
 /// A worker with settings and a port of its own; it reads by enhanced fan-out, or by polling.
 fn worker(cloud: &LocalCloud, dir: &Path, fans_out: bool) -> Served {
@@ -65,7 +58,7 @@ async fn three_processes_through_kills_zombies_and_resharding() {
 
     let began = Instant::now();
     let mut done: BTreeMap<&str, u32> = BTreeMap::new();
-    while began.elapsed() < how_long() {
+    while began.elapsed() < how_long(SECONDS) {
         tokio::time::sleep(Duration::from_millis(random.random_range(200..1200))).await;
         let at = random.random_range(0..WORKERS);
         let what = match random.random_range(0..10) {
@@ -110,34 +103,7 @@ async fn three_processes_through_kills_zombies_and_resharding() {
     let acknowledged = acknowledged.lock().expect("not poisoned").clone();
     println!("{} sent, {} acknowledged", next.load(Ordering::Relaxed), acknowledged.len());
     assert!(acknowledged.len() > 1000, "the load was too small to prove anything: {}", acknowledged.len());
-    let (archived, folded, places) = find(&cloud).await;
-    for number in &acknowledged {
-        let id = format!("evt_{number:024}");
-        assert!(archived.contains_key(&id), "{id} is not in the archive");
-        assert!(folded.contains_key(&id), "{id} is not in the state; it was archived {:?}", places.get(&id));
-    }
-    let copies: u32 = archived.values().map(|copies| copies - 1).sum();
-    println!("{} events archived, {copies} of them a second time after a lost answer", archived.len());
-    assert_eq!(archived, folded, "each copy is seen once");
-    for command in [&["replay", "verify"], &["archive", "check"]] {
-        let (code, text) = workers[0].run(command);
-        println!("{text}");
-        assert_eq!(code, 0, "{text}");
-    }
-}
-
-/// Splits an open shard, or merges two that lie side by side.
-async fn reshard(cloud: &LocalCloud, random: &mut rand::rngs::StdRng) -> &'static str {
-    let mut open = cloud.kinesis.open_shards().await;
-    open.sort_by_key(|(_, first, _)| *first);
-    if open.len() < OPEN_SHARDS_MAX && (open.len() < 2 || random.random_bool(0.6)) {
-        let (shard, ..) = open.choose(random).expect("a shard");
-        cloud.kinesis.split(shard).await;
-        return "split";
-    }
-    let at = random.random_range(1..open.len());
-    cloud.kinesis.merge(&open[at - 1].0, &open[at].0).await;
-    "merge"
+    everything_counts_once(&cloud, &acknowledged, &workers[0]).await;
 }
 
 /// Waits until everything that the stream holds is folded and archived.
@@ -157,36 +123,5 @@ async fn until_done(worker: &Served) {
         }
         assert!(began.elapsed() < Duration::from_secs(120), "it is never done:\n{text}\n{}", worker.log());
         tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-}
-
-/// How often each event id stands in the archive, how many copies of it the state knows, under one entry, and where it
-/// is archived.
-async fn find(cloud: &LocalCloud) -> (BTreeMap<String, u32>, BTreeMap<String, u32>, BTreeMap<String, String>) {
-    let (mut archived, mut folded, mut places) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let archive = cloud.s3.archive(None, quick_retries()).await;
-    for key in archive.list("segments/").await.expect("a list") {
-        let bytes = archive.get(&key).await.expect("an object").expect("it is there");
-        for row in SegmentReader::open(bytes).expect("a segment").rows() {
-            let row = row.expect("a row");
-            let id = row.value.event.id.to_string();
-            *archived.entry(id.clone()).or_default() += 1;
-            places.insert(id, format!("in {key} at {}", row.sequence));
-        }
-    }
-    let store = cloud.dynamo.store(None, quick_retries()).await;
-    let mut after = None;
-    loop {
-        let page = store.list(&EntityFilter::default(), after.as_ref(), 500).await.expect("a page");
-        for record in &page {
-            for entry in &record.entries {
-                let twice = folded.insert(entry.id.to_string(), entry.delivery.copies);
-                assert_eq!(twice, None, "{} counts once", entry.id);
-            }
-        }
-        match page.last() {
-            Some(last) => after = Some(last.key.clone()),
-            None => return (archived, folded, places),
-        }
     }
 }

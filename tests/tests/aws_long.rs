@@ -247,6 +247,6 @@ async fn i9_a_history_past_the_item_limit_goes_on() {
     assert!(live.entries == alone.entries, "seed {seed}: positions and copies are exact as well");
     let stored = calm.stored(StoredPart::ALL, None, 10).await.expect("a page").records;
     let revision = live.revision;
-    assert!(stored[0].binary == EntityRecord { revision, ..alone }.encode().expect("encoded").binary);
+    assert!(stored[0].binary == EntityRecord { revision, ..alone }.encode().expect("encoded"));
     assert!(stored[0].binary.len() > 400 * 1024, "{} bytes", stored[0].binary.len());
 }

@@ -3,20 +3,16 @@
 
 #![expect(clippy::expect_used, reason = "a broken promise ends the test")]
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ledgerline_adapters::memory::MemoryLog;
-use ledgerline_domain::envelope::Envelope;
-use ledgerline_domain::fold::{Fate, apply as fold};
-use ledgerline_domain::ids::{EntityKey, SourceName};
-use ledgerline_domain::interpret::{Reading, interpret};
-use ledgerline_domain::ports::{Entities, EntityFilter, Log, Quarantine, ReadLimit};
+use ledgerline_domain::ids::SourceName;
+use ledgerline_domain::ports::{Entities, Log};
 use ledgerline_domain::provider::{Provider, Sources};
-use ledgerline_domain::record::EntityRecord;
 use ledgerline_processor::apply::{self, ApplySettings, Progress};
+use ledgerline_tests::alone::{as_alone, contradiction};
 use ledgerline_tests::aws::{Faults, LocalDynamo, quick_retries, short_retries};
 use ledgerline_tests::bodies::body;
 use ledgerline_tests::sealed::record;
@@ -98,45 +94,5 @@ async fn workers_at_random(at_once: usize) {
     }
     assert!(all_faults.iter().map(Faults::all_hits).sum::<usize>() > 20, "many calls were hit");
 
-    let (alone, parked) = alone(&log, &sources).await;
-    let mut checked = 0;
-    for live in calm.list(&EntityFilter::default(), None, EVENTS).await.expect("a page") {
-        let alone = &alone[&live.key];
-        assert!(live.canonical() == alone.canonical(), "seed {seed}: {}", live.key);
-        assert_eq!(live.entries, alone.entries, "seed {seed}: positions and copies are exact as well");
-        assert_eq!(live.quarantined, alone.quarantined, "seed {seed}");
-        checked += live.entries.len();
-    }
-    assert_eq!(checked, EVENTS, "seed {seed}");
-    assert!(!parked.is_empty());
-    let live = calm.quarantined(true, None, EVENTS).await.expect("a page");
-    assert_eq!(live.into_iter().map(|item| item.id).collect::<BTreeSet<_>>(), parked, "seed {seed}");
-}
-
-/// The body of event `n` with another amount.
-fn contradiction(n: usize) -> String {
-    let text = body(n);
-    let changed = text.replacen("\"amount\":", "\"amount\":9", 1);
-    assert_ne!(changed, text);
-    changed
-}
-
-/// Records and ids of quarantined items as one worker would have made them, straight from the log.
-async fn alone(log: &MemoryLog, sources: &Sources) -> (HashMap<EntityKey, EntityRecord>, BTreeSet<String>) {
-    let (mut records, mut parked) = (HashMap::new(), BTreeMap::new());
-    for shard in log.shards() {
-        let limit = ReadLimit { records_max: usize::MAX, bytes_max: usize::MAX, wait: Duration::ZERO };
-        for record in log.read(&shard, None, limit).await.expect("a read").records {
-            let envelope = Envelope::decode(&record.value).expect("an envelope");
-            if let Reading::Event(event) = interpret(sources, envelope, &record.sequence) {
-                let before = records.remove(&event.entity);
-                let (after, fates) = fold(&event.entity, before, vec![event.incoming]);
-                if fates.contains(&Fate::Contradiction) {
-                    parked.insert(format!("{shard}:{}", record.sequence), ());
-                }
-                records.insert(event.entity, after);
-            }
-        }
-    }
-    (records, parked.into_keys().collect())
+    as_alone(&calm, &log, &sources, EVENTS, &format!("seed {seed}")).await;
 }

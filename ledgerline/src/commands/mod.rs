@@ -37,12 +37,14 @@ pub async fn run(cli: Cli, out: &mut Output) -> Outcome {
         }
         Ok(loaded)
     };
-    match command.unwrap_or_else(|| Command::Serve(Default::default())) {
+    match command.unwrap_or_else(default_command) {
         // These need no settings.
         Command::Provider(command) => provider::run(&command, out),
         Command::Demo(args) => crate::demo::run(&args, data.as_deref(), config.as_deref(), out).await,
         #[cfg(feature = "aws")]
         Command::Cost(args) => cost::run(&args, out).await,
+        #[cfg(feature = "aws")]
+        Command::Lambda => crate::lambda::run(load()).await,
         #[cfg(feature = "aws")]
         Command::Doctor(args) => doctor::run(&load()?, &args, out).await,
         Command::Check(args) if args.example || args.provider.is_some() => check::print(&args, out),
@@ -58,4 +60,13 @@ pub async fn run(cli: Cli, out: &mut Output) -> Outcome {
         Command::VerifySignature(args) => verify_signature::run(&load()?, &args, out),
         Command::Load(args) => load::run(&load()?, &args, out).await,
     }
+}
+
+/// What is run when nothing was said. Lambda starts the program `bootstrap` of a zip without arguments.
+fn default_command() -> Command {
+    #[cfg(feature = "aws")]
+    if crate::lambda::is_here() {
+        return Command::Lambda;
+    }
+    Command::Serve(Default::default())
 }

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledgerline_adapters::embedded::ProviderTexts;
-use ledgerline_domain::trace::Traces;
 use ledgerline_domain::{Error, ErrorKind, Result};
 use ledgerline_processor::apply::{Applier, ApplySettings, Progress};
 use ledgerline_processor::leases::{JobSet, Several};
 use tokio::sync::watch;
 
 use super::sources_of;
-use crate::place::aws::Opened;
 use crate::place::{AnyLog, AnyStore, Data};
 use crate::wiring::wait_for;
 
@@ -22,7 +20,8 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Pause before the work for a generation that is not live is begun again after it failed.
 const REST: Duration = Duration::from_secs(30);
 
-type Fold = Applier<AnyLog, AnyStore>;
+/// What folds into one generation.
+pub(crate) type Fold = Applier<AnyLog, AnyStore>;
 /// What is done with a shard: one fold per complete generation.
 pub(crate) type Folds = Several<u32, Fold>;
 
@@ -33,7 +32,7 @@ pub(crate) struct Generations {
     live_log: Arc<AnyLog>,
     /// Of the live generation, whichever that is.
     progress: Arc<Progress>,
-    traces: Traces,
+    settings: ApplySettings,
     known: BTreeMap<u32, Known>,
     set: watch::Sender<Arc<JobSet<u32, Fold>>>,
 }
@@ -50,12 +49,17 @@ impl Generations {
         data: Arc<Data>,
         live_log: Arc<AnyLog>,
         progress: Arc<Progress>,
-        traces: Traces,
+        settings: ApplySettings,
     ) -> Result<Self> {
         let set = watch::Sender::new(Arc::new(JobSet { lead: 0, jobs: BTreeMap::new() }));
-        let mut found = Self { data, live_log, progress, traces, known: BTreeMap::new(), set };
+        let mut found = Self { data, live_log, progress, settings, known: BTreeMap::new(), set };
         found.look().await?;
         Ok(found)
+    }
+
+    /// The folds as they were last found.
+    pub fn now(&self) -> Arc<JobSet<u32, Fold>> {
+        self.set.borrow().clone()
     }
 
     /// The job of a shard.
@@ -80,7 +84,8 @@ impl Generations {
         }
     }
 
-    async fn look(&mut self) -> Result<()> {
+    /// Looks again which there are.
+    pub async fn look(&mut self) -> Result<()> {
         let control = &self.data.control;
         let live = control.live().await?;
         let (mut found, mut changed) = (BTreeMap::new(), false);
@@ -114,8 +119,7 @@ impl Generations {
         let store = Arc::new(self.data.generation(number).await?);
         let sources = Arc::new(sources_of(number, &texts)?);
         let progress = if is_live { self.progress.clone() } else { Arc::new(Progress::quiet()) };
-        let settings = self.data.aws().map_or_else(ApplySettings::default, Opened::apply_settings);
-        let settings = ApplySettings { traces: self.traces.clone(), generation: number, ..settings };
+        let settings = ApplySettings { generation: number, ..self.settings.clone() };
         let log = if is_live { &self.live_log } else { &self.data.log };
         let fold = Applier::new(log.clone(), store, sources, settings, progress);
         Ok(Known { texts, is_live, fold: Arc::new(fold) })

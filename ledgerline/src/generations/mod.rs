@@ -27,7 +27,7 @@ use crate::place::{AnyControl, Reader};
 use crate::settings::Loaded;
 
 #[cfg(feature = "aws")]
-pub(crate) use leased::Generations;
+pub(crate) use leased::{Fold, Generations};
 pub use order::{Order, Processors};
 pub(crate) use shared::promote_shared;
 pub(crate) use supervisor::{Supervisor, folded_by_all};
@@ -98,6 +98,27 @@ pub async fn take_settings(control: &AnyControl, sources: &Sources) -> Result<Ta
         }
     }
     Ok(taken)
+}
+
+/// The same, and says what it means for the state.
+pub(crate) async fn take_settings_aloud(control: &AnyControl, sources: &Sources) -> Result<()> {
+    let taken = take_settings(control, sources).await?;
+    for source in taken.changed {
+        tracing::warn!(
+            source,
+            "the provider file is not the one that the state was folded with: events that are folded already \
+             keep their reading; `ledgerline replay repair --reinterpret` or `replay rebuild` gives them the new one"
+        );
+    }
+    for (source, generation) in taken.kept {
+        tracing::warn!(
+            source,
+            generation,
+            "the provider file of the settings is the one of another generation: the live one keeps its own; \
+             `ledgerline replay promote --generation` changes over"
+        );
+    }
+    Ok(())
 }
 
 /// The settings with the provider files that the live generation is folded with, for whoever folds the

@@ -174,6 +174,17 @@ impl Opened {
         ApplySettings { gather: Duration::from_secs_f64(self.settings.gather_seconds()), ..ApplySettings::default() }
     }
 
+    /// The same for who is woken per batch: the window of the mapping gathers, and what is done by then is kept
+    /// when the time is over.
+    pub fn woken_settings(&self) -> ApplySettings {
+        ApplySettings { batch_records_max: 1000, gather: Duration::ZERO, ..ApplySettings::default() }
+    }
+
+    /// The name of the stream.
+    pub fn stream_name(&self) -> &str {
+        &self.settings.stream
+    }
+
     /// In which shards an entity's events lie, as the stream last listed them.
     pub fn shard_of(&self) -> ShardOf {
         Box::new(self.log.log().shards_of())

@@ -101,13 +101,21 @@ impl LocalCloud {
     fn write(dir: &Path, listen: &str, aws: &str) -> PathBuf {
         std::fs::create_dir_all(dir).expect("a folder");
         std::fs::write(dir.join("secret"), SECRET).expect("a secret file");
-        let text = format!(
+        let file = dir.join("ledgerline.toml");
+        std::fs::write(&file, Self::text(listen, aws)).expect("a settings file");
+        file
+    }
+
+    /// The text of such a file.
+    pub fn settings_text(&self, listen: &str) -> String {
+        Self::text(listen, &self.settings())
+    }
+
+    fn text(listen: &str, aws: &str) -> String {
+        format!(
             "data = \"spill\"\nlisten = \"{listen}\"\n[limits]\nsegment_age_seconds_max = 1\n\
              [[source]]\nname = \"shop\"\nprovider = \"stripe\"\nsecrets = [\"file:secret\"]\n\
              [[source]]\nname = \"ledger\"\nprovider = \"generic\"\nsecrets = [\"file:secret\"]\n{aws}"
-        );
-        let file = dir.join("ledgerline.toml");
-        std::fs::write(&file, text).expect("a settings file");
-        file
+        )
     }
 }

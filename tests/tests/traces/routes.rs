@@ -31,7 +31,7 @@ fn one_trace_holds_an_events_way_through_processes_that_do_not_know_of_each_othe
     served.set_variable("OTEL_SERVICE_NAME", "payments");
     served.set_variable("OTEL_EXPORTER_OTLP_HEADERS", "x-key=of%20the%20collector");
     for role in ["ingest", "processor", "archiver"] {
-        served.start_with(&["--role", role]);
+        served.start_with(&["serve", "--role", role]);
         if role == "ingest" {
             served.wait_ready();
             let status =
