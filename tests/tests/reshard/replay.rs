@@ -66,7 +66,7 @@ impl World {
 
 async fn stored(store: &MemoryStore) -> BTreeMap<EntityKey, Vec<u8>> {
     let page = store.stored(StoredPart::ALL, None, 10_000).await.unwrap();
-    page.records.into_iter().map(|stored| (stored.key, stored.binary)).collect()
+    page.records.into_iter().map(|stored| (stored.key, stored.binary.into())).collect()
 }
 
 fn same(one: &BTreeMap<EntityKey, Vec<u8>>, other: &BTreeMap<EntityKey, Vec<u8>>) -> bool {
