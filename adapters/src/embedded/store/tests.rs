@@ -223,14 +223,14 @@ async fn a_database_of_version_1_is_read_and_brought_up_to_date() {
     drop(connection);
     let found = [Some(record.clone())];
     let beside = EmbeddedStore::open_read_only(&dir.path().join("state.db")).unwrap();
-    assert_eq!(beside.load(&[record.key.clone()]).await.unwrap(), found, "read as it is");
+    assert_eq!(beside.load(std::slice::from_ref(&record.key)).await.unwrap(), found, "read as it is");
     drop(beside);
     for _ in 0..2 {
         let store = open(dir.path());
-        assert_eq!(store.load(&[record.key.clone()]).await.unwrap(), found);
+        assert_eq!(store.load(std::slice::from_ref(&record.key)).await.unwrap(), found);
         let filter =
             EntityFilter { status: Some("open".into()), kind: Some("order".into()), ..EntityFilter::default() };
-        assert_eq!(store.list(&filter, None, 9).await.unwrap(), [record.clone()]);
+        assert_eq!(store.list(&filter, None, 9).await.unwrap(), std::slice::from_ref(&record));
         let version: i64 =
             store.read("ask", |c| Ok(c.pragma_query_value(None, "user_version", |r| r.get(0)).unwrap())).await.unwrap();
         assert_eq!(version, 2);
