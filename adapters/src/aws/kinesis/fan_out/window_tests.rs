@@ -105,7 +105,7 @@ fn lateness_is_that_of_what_is_given() {
     assert_eq!((batch.behind, batch.late), (0, Some(Duration::ZERO)));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_full_window_waits_for_its_reader() {
     let window = Window::new(None);
     window.began(None);
