@@ -178,8 +178,9 @@ impl<L: Log, A: Archive> Book<L, A> {
         if !hours.is_empty() {
             self.list_and_move_heads(notes).await?;
         }
-        // In their order: behind a complete hour none is looked for.
-        let mut all_complete = true;
+        // In their order: behind complete hours none is looked for. So none is completed unless all earlier ones are
+        // known here: after a look, or where every shard is this process's.
+        let mut all_complete = due || alone;
         for hour in hours {
             let complete = self.state(notes, &hour, all_complete.then_some(&lineage[..])).await?;
             all_complete &= complete;

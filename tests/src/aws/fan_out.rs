@@ -155,7 +155,7 @@ impl Subscriptions {
             plan.begun += 1;
             plan.open += 1;
         }
-        let body = Stream { inner, puts, lock: None, fate, frames: 0, last: None, of: self.clone() };
+        let body = Stream { inner, puts, lock: None, no_put: None, paused: true, fate, frames: 0, last: None, of: self.clone() };
         ([("content-type", "application/vnd.amazon.eventstream")], Body::new(body)).into_response()
     }
 }
@@ -174,11 +174,14 @@ pub(super) fn refused(code: &str) -> Response {
 
 type Locking = Pin<Box<dyn Future<Output = OwnedRwLockReadGuard<()>> + Send + Sync>>;
 
-/// The stand-in's stream. It looks for records only while no put is half done.
+/// The stand-in's stream. It looks for records only while no put is half done: from its pause to its next frame no put
+/// begins. (It pauses behind each frame but the first, and may wait for its store while it looks.)
 struct Stream {
     inner: Body,
     puts: Arc<RwLock<()>>,
     lock: Option<Locking>,
+    no_put: Option<OwnedRwLockReadGuard<()>>,
+    paused: bool,
     fate: Fate,
     frames: usize,
     /// What is left to say: then it ends, in good order or not.
@@ -229,12 +232,17 @@ impl HttpBody for Stream {
                 _ => {}
             }
         }
-        let puts = self.puts.clone();
-        let locking = self.lock.get_or_insert_with(|| Box::pin(puts.read_owned()));
-        let Poll::Ready(no_put) = locking.as_mut().poll(context) else { return Poll::Pending };
-        self.lock = None;
+        if self.no_put.is_none() {
+            let puts = self.puts.clone();
+            let locking = self.lock.get_or_insert_with(|| Box::pin(puts.read_owned()));
+            let Poll::Ready(no_put) = locking.as_mut().poll(context) else { return Poll::Pending };
+            (self.lock, self.no_put) = (None, Some(no_put));
+        }
         let frame = Pin::new(&mut self.inner).poll_frame(context);
-        drop(no_put);
+        if frame.is_ready() || !self.paused {
+            self.no_put = None;
+        }
+        self.paused = frame.is_pending() || self.frames == 0;
         let Poll::Ready(Some(Ok(frame))) = frame else { return frame };
         let fault = self.fate.fault.filter(|(after, _)| *after < self.frames);
         self.frames += 1;
