@@ -155,7 +155,17 @@ impl Subscriptions {
             plan.begun += 1;
             plan.open += 1;
         }
-        let body = Stream { inner, puts, lock: None, no_put: None, paused: true, fate, frames: 0, last: None, of: self.clone() };
+        let body = Stream {
+            inner,
+            puts,
+            lock: None,
+            no_put: None,
+            paused: true,
+            fate,
+            frames: 0,
+            last: None,
+            of: self.clone(),
+        };
         ([("content-type", "application/vnd.amazon.eventstream")], Body::new(body)).into_response()
     }
 }
