@@ -44,7 +44,7 @@ pub struct KinesisSettings {
 /// Limits of a subscription to a shard.
 #[derive(Clone, Debug)]
 pub struct FanOutSettings {
-    /// Bytes of records that are held for the reader, with [`RECORD_OVERHEAD`] for each; past it the stream is not
+    /// Bytes of records that are held for the reader, with a fixed overhead for each; past it the stream is not
     /// read on. One more event may come, which the service keeps to about 2 MiB.
     pub buffer_bytes_max: usize,
     /// Without any event for so long, the connection counts as broken. The service sends one at least every five
