@@ -1,20 +1,16 @@
 //! I10 a zombie is harmless: several processors at work on every shard at once, over one log and one
 //! store, cost work and never correctness; and a processor killed between any two steps as well.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ledgerline_adapters::memory::{MemoryLog, MemoryStore};
-use ledgerline_domain::envelope::Envelope;
-use ledgerline_domain::fold::apply as fold;
-use ledgerline_domain::ids::{EntityKey, SourceName};
-use ledgerline_domain::interpret::{Reading, interpret};
-use ledgerline_domain::ports::{Entities, EntityFilter, Log, ReadLimit};
+use ledgerline_domain::ids::SourceName;
+use ledgerline_domain::ports::{Entities, EntityFilter, Log};
 use ledgerline_domain::provider::{Provider, Sources};
-use ledgerline_domain::record::EntityRecord;
 use ledgerline_processor::apply::{self, ApplySettings, Progress};
+use ledgerline_tests::alone::alone;
 use ledgerline_tests::bodies::body;
 use ledgerline_tests::sealed::record;
 use rand::seq::SliceRandom;
@@ -76,7 +72,7 @@ async fn i10_several_workers_on_every_shard_give_the_state_of_one() {
         worker.await.expect("no panic").expect("a good end");
     }
 
-    let alone = alone(&log, &sources).await;
+    let (alone, _) = alone(&log, &sources).await;
     let mut checked = 0;
     for live in store.list(&EntityFilter::default(), None, EVENTS).await.expect("a page") {
         let alone = &alone[&live.key];
@@ -85,21 +81,4 @@ async fn i10_several_workers_on_every_shard_give_the_state_of_one() {
         checked += live.entries.len();
     }
     assert_eq!(checked, EVENTS);
-}
-
-/// The records as one worker would have made them, straight from the log.
-async fn alone(log: &MemoryLog, sources: &Sources) -> HashMap<EntityKey, EntityRecord> {
-    let mut records = HashMap::new();
-    for shard in log.shards() {
-        let limit = ReadLimit { records_max: usize::MAX, bytes_max: usize::MAX, wait: Duration::ZERO };
-        for record in log.read(&shard, None, limit).await.expect("a read").records {
-            let envelope = Envelope::decode(&record.value).expect("an envelope");
-            if let Reading::Event(event) = interpret(sources, envelope, &record.sequence) {
-                let before = records.remove(&event.entity);
-                let after = fold(&event.entity, before, vec![event.incoming]).0;
-                records.insert(event.entity, after);
-            }
-        }
-    }
-    records
 }

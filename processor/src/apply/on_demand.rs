@@ -127,8 +127,12 @@ impl<L: Log, E: Entities> OnDemand<L, E> {
         loop {
             let behind = worker.advance(&mut at, wait).await?;
             standing.checkpoint.clone_from(&at);
-            // One may stand for what the log has not given yet; more were given and would have to be read again.
-            if if through.is_some() { is_there(&at) && behind <= 1 } else { behind == 0 } {
+            let is_done = match through {
+                // One may stand for what the log has not given yet; more were given and would have to be read again.
+                Some(_) => is_there(&at) && behind <= 1,
+                None => behind == 0,
+            };
+            if is_done {
                 break;
             }
         }
