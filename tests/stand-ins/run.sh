@@ -116,6 +116,7 @@ env | grep '^LEDGERLINE_TEST_' || { skipped "none of the servers is there"; exit
 cargo test --locked --manifest-path "$here/../Cargo.toml" --test conformance
 if [ -n "${LEDGERLINE_TEST_KINESIS:-}" ]; then
   cargo test --locked --manifest-path "$here/../Cargo.toml" --test kinesis -- log_ shards_split_and_merge
+  cargo test --locked --manifest-path "$here/../Cargo.toml" --test fan_out -- conforms
 fi
 if [ -n "${LEDGERLINE_TEST_DYNAMODB:-}" ]; then
   cargo test --locked --manifest-path "$here/../Cargo.toml" --test leases -- tables_conform

@@ -63,7 +63,8 @@ pub struct ArchiverSettings {
     pub shutdown_wait: Duration,
     /// Segments of a shard between two notes of its head.
     pub head_every: u64,
-    /// How long after its end an hour counts as over: arrival times may step back this much.
+    /// How long after its end an hour counts as over: arrival times may step back this much, and what a log said of
+    /// its end (a subscription's last event) may be this old.
     pub hour_grace: Duration,
     /// Time between two looks for hours that other archivers of the stream have begun.
     pub look_every: Duration,

@@ -48,7 +48,8 @@ pub struct FanOutSettings {
     /// read on. One more event may come, which the service keeps to about 2 MiB.
     pub buffer_bytes_max: usize,
     /// Without any event for so long, the connection counts as broken. The service sends one at least every five
-    /// seconds.
+    /// seconds. A reader that is told that it is caught up knows it as of the last event: well below the grace after
+    /// which an archiver counts an hour as over.
     pub silence_max: Duration,
     /// A subscription that no reader asked for so long is ended: the shard may be another worker's now.
     pub unasked_max: Duration,
