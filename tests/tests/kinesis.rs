@@ -289,6 +289,25 @@ async fn shards_split_and_merge_while_records_come() {
     assert_eq!(doubles, 0);
 }
 
+/// What is told of the order across shards stands on it: an event of a parent that came behind one of a child would be
+/// taken for one that was seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_of_children_are_above_their_parents() {
+    let local = LocalKinesis::start_or_other(1).await;
+    let log = Arc::new(local.log(quick_log(), None).await);
+    let mut newest = None;
+    // Past the sixteenth shard, where a digit of the stand-in's numbers begins anew.
+    for n in 0..10 {
+        let (place, shard) = {
+            let place = log.append(vec![record(1, n)]).await.expect("appended").remove(0);
+            (place.sequence, place.shard)
+        };
+        assert!(newest.as_ref() < Some(&place), "{place} in {shard} is not above {newest:?}");
+        newest = Some(place);
+        local.split(&shard).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_outlive_expired_iterators_and_faults() {
     let local = LocalKinesis::start_forgetful(1).await;

@@ -1,7 +1,8 @@
 //! Kinesis in this process, with one stream.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -36,6 +37,8 @@ pub struct LocalKinesis {
     aws: AwsConfig,
     stream: String,
     subscriptions: Subscriptions,
+    /// The second of the last split or merge.
+    resharded: AtomicU64,
 }
 
 /// Limits for a service on this machine: quick to ask again, and as many reads as there may be.
@@ -111,7 +114,7 @@ impl LocalKinesis {
         let endpoints = Endpoints { kinesis: Some(address), ..Endpoints::default() };
         let aws = reach(endpoints.clone(), None).await;
         aws.kinesis().create_stream().stream_name(&stream).shard_count(shards).send().await.expect("a stream");
-        let local = Self { endpoints, aws, stream, subscriptions };
+        let local = Self { endpoints, aws, stream, subscriptions, resharded: AtomicU64::new(0) };
         local.until_active().await;
         local
     }
@@ -175,6 +178,7 @@ impl LocalKinesis {
 
     /// Splits an open shard in the middle of its hash keys.
     pub async fn split(&self, shard: &ShardId) {
+        self.until_next_second().await;
         let found = self.client().list_shards().stream_name(&self.stream).send().await.expect("shards");
         let found = found.shards().iter().find(|s| s.shard_id() == shard.as_str()).expect("the shard").clone();
         let range = found.hash_key_range().expect("a range");
@@ -184,13 +188,25 @@ impl LocalKinesis {
         let call = call.new_starting_hash_key((first + (last - first) / 2 + 1).to_string());
         call.send().await.expect("a split");
         self.until_active().await;
+        self.resharded.store(second(), Ordering::Relaxed);
     }
 
     /// Merges two open shards that lie side by side.
-    pub async fn merge(&self, first: &ShardId, second: &ShardId) {
+    pub async fn merge(&self, first: &ShardId, other: &ShardId) {
+        self.until_next_second().await;
         let call = self.client().merge_shards().stream_name(&self.stream).shard_to_merge(first.as_str());
-        call.adjacent_shard_to_merge(second.as_str()).send().await.expect("a merge");
+        call.adjacent_shard_to_merge(other.as_str()).send().await.expect("a merge");
         self.until_active().await;
+        self.resharded.store(second(), Ordering::Relaxed);
+    }
+
+    /// Waits until the second of the last split or merge is over. The stand-in's numbers begin with the second in which
+    /// their shard was made: of a shard that is split in its first second, a child's could be below its own. At the
+    /// service a reshard takes longer than that.
+    async fn until_next_second(&self) {
+        while second() <= self.resharded.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     async fn until_active(&self) {
@@ -204,6 +220,11 @@ impl LocalKinesis {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
+}
+
+/// The clock's second.
+fn second() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock behind 1970").as_secs()
 }
 
 #[derive(Clone)]
