@@ -86,9 +86,7 @@ impl Crew {
         let count = self.threads.len();
         let mut shares: Vec<Vec<_>> = self.threads.iter().map(|_| Vec::new()).collect();
         for object in batch {
-            // Neighbouring shards, as the hash that chooses them is scaled.
-            let reader = usize::from(object.1) * count / self.shards.max(1);
-            if let Some(share) = shares.get_mut(reader.min(count - 1)) {
+            if let Some(share) = shares.get_mut(reader_of(object.1, self.shards, count)) {
                 share.push(object);
             }
         }
@@ -154,6 +152,11 @@ impl Thread {
         };
         share.into_iter().map(&mut one).collect()
     }
+}
+
+/// The thread that reads a shard: neighbouring shards have the same, as the hash that chooses them is scaled.
+pub(crate) fn reader_of(shard: u16, shards: usize, threads: usize) -> usize {
+    (usize::from(shard) * threads / shards.max(1)).min(threads - 1)
 }
 
 /// The thread that owns an entity.

@@ -18,7 +18,7 @@ use ledgerline_domain::segment::keys::SegmentKey;
 use ledgerline_domain::{Error, Result};
 
 use crate::chain::{ChainReport, OnProgress};
-use crate::crew::Crew;
+use crate::crew::{Crew, reader_of};
 use crate::fetch::{Ahead, Fetched, Inspected};
 use crate::histories::{Bounds, Histories};
 use crate::rebuild::{Counts, Input, Signatures};
@@ -30,6 +30,8 @@ const BATCH_BYTES: u64 = 8 * 1024 * 1024;
 /// Most objects fetched at once, per thread. At the end of a batch threads wait for each other, so batches of small
 /// segments are long.
 const BATCH_OBJECTS_MAX: u64 = 64;
+/// Objects of each thread that are fetched first, when their size is not known.
+const FIRST_OBJECTS: usize = 2;
 /// Parts of the histories of all threads; a thread has some at least.
 const PARTS: usize = 64;
 const PARTS_MIN: usize = 8;
@@ -87,8 +89,8 @@ pub(crate) struct Read {
 /// A segment to read: its place in the archive, the number of its shard, its key.
 type Listed = (usize, u16, SegmentKey);
 
-/// Numbers the shards and puts the segments in order.
-fn listed(keys: Vec<SegmentKey>, shards: &mut Shards, order: Order) -> Result<Vec<Listed>> {
+/// Numbers the shards and puts the segments in order, for each thread those that it reads.
+fn listed(keys: Vec<SegmentKey>, shards: &mut Shards, order: Order, threads: usize) -> Result<Vec<Vec<Listed>>> {
     let mut lengths: Vec<u64> = Vec::new();
     let mut listed = Vec::with_capacity(keys.len());
     for (place, key) in keys.into_iter().enumerate() {
@@ -106,7 +108,18 @@ fn listed(keys: Vec<SegmentKey>, shards: &mut Shards, order: Order) -> Result<Ve
         };
         listed.sort_by_key(|(at, (_, shard, _))| (share(*at, *shard), *shard));
     }
-    Ok(listed.into_iter().map(|(_, listed)| listed).collect())
+    let mut by_reader: Vec<Vec<Listed>> = (0..threads).map(|_| Vec::new()).collect();
+    for (_, listed) in listed {
+        if let Some(own) = by_reader.get_mut(reader_of(listed.1, shards.0.len(), threads)) {
+            own.push(listed);
+        }
+    }
+    Ok(by_reader)
+}
+
+/// The next objects: of each thread the same number, so that none waits for the others while it has work.
+fn next(listed: &mut [std::vec::IntoIter<Listed>], each: usize) -> Vec<Listed> {
+    listed.iter_mut().flat_map(|own| own.take(each)).collect()
 }
 
 /// Reads and folds the archive.
@@ -119,25 +132,24 @@ pub(crate) async fn pass<A: Archive>(
 ) -> Result<Pass> {
     let mut walk = Walk::begin(archive, input.stream).await?;
     let mut shards = Shards::default();
-    let listed = listed(walk.take_keys(), &mut shards, order)?;
     let threads = if order == Order::OneByOne { 1 } else { input.limits.threads() };
+    let listed = listed(walk.take_keys(), &mut shards, order, threads)?;
     let dir = input.limits.dir();
     let bounds = Bounds::new(input.limits.memory_bytes / threads, (PARTS / threads).max(PARTS_MIN), dir.clone());
     let mut crew = Crew::new(threads, shards.0.len(), &bounds);
-    let mut reads: Vec<Option<(Inspected, Option<Error>)>> = listed.iter().map(|_| None).collect();
+    let mut reads: Vec<Option<(Inspected, Option<Error>)>> = listed.iter().flatten().map(|_| None).collect();
     let mut counts = Counts::default();
     let mut signatures: Vec<(usize, Signatures)> = Vec::new();
     let mut progress = walk.progress();
-    let mut listed = listed.into_iter();
-    let mut size = threads * 2;
-    let mut coming = Ahead::start(fetch(archive, listed.by_ref().take(size).collect())).await;
+    let mut listed: Vec<_> = listed.into_iter().map(Vec::into_iter).collect();
+    let mut coming = Ahead::start(fetch(archive, next(&mut listed, FIRST_OBJECTS))).await;
     loop {
         let batch = coming.wait().await?;
         if batch.is_empty() {
             break;
         }
-        size = next_size(&batch, threads as u64);
-        coming = Ahead::start(fetch(archive, listed.by_ref().take(size).collect())).await;
+        let size = next_size(&batch);
+        coming = Ahead::start(fetch(archive, next(&mut listed, size))).await;
         for (place, read) in crew.fold(input, within, batch)? {
             counts.add(&read.counts);
             progress.segments += 1;
@@ -173,13 +185,12 @@ async fn fetch<A: Archive>(archive: &A, listed: Vec<Listed>) -> Result<Vec<(usiz
     Ok(numbers.into_iter().zip(objects).map(|((place, shard), object)| (place, shard, object)).collect())
 }
 
-/// How many objects to fetch next, by the size of the last ones.
-fn next_size(batch: &[(usize, u16, Fetched)], threads: u64) -> usize {
+/// How many objects of each thread to fetch next, by the size of the last ones.
+fn next_size(batch: &[(usize, u16, Fetched)]) -> usize {
     let bytes: u64 = batch.iter().filter_map(|(_, _, fetched)| fetched.object.as_ref()).map(|o| o.len() as u64).sum();
     let mean = bytes / batch.len() as u64;
-    let most = BATCH_OBJECTS_MAX * threads;
-    let fit = (BATCH_BYTES * threads).checked_div(mean).unwrap_or(most);
-    usize::try_from(fit.clamp(1, most)).unwrap_or(1)
+    let fit = BATCH_BYTES.checked_div(mean).unwrap_or(BATCH_OBJECTS_MAX);
+    usize::try_from(fit.clamp(1, BATCH_OBJECTS_MAX)).unwrap_or(1)
 }
 
 /// Reads one object and gives each event that counts. `each` says what became of it, if it is known by then.
@@ -233,4 +244,57 @@ pub(crate) fn read(
         *scratch = rows.into_scratch();
     }
     Ok(Read { inspected, counts, signatures, damage })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Segments by shard, so many of each.
+    fn keys(lengths: &[usize]) -> Vec<SegmentKey> {
+        let of = |(shard, length): (usize, &usize)| {
+            let key = SegmentKey {
+                stream: "main".to_owned(),
+                shard: ShardId::new(format!("s{shard:02}")),
+                start: None,
+                hour: "2026-11-24T13".to_owned(),
+            };
+            vec![key; *length]
+        };
+        lengths.iter().enumerate().flat_map(of).collect()
+    }
+
+    #[test]
+    fn no_thread_waits_while_it_has_segments() {
+        // Large segments come one at a time for each thread.
+        for (lengths, threads, each) in [(vec![3; 8], 2, 1), (vec![5, 1, 4, 2, 3, 3], 3, 2), (vec![4; 16], 4, 3)] {
+            let mut shards = Shards::default();
+            let listed = listed(keys(&lengths), &mut shards, Order::SideBySide, threads).unwrap();
+            let all: usize = listed.iter().map(Vec::len).sum();
+            assert_eq!(all, lengths.iter().sum::<usize>());
+            let mut left: Vec<usize> = listed.iter().map(Vec::len).collect();
+            let mut coming: Vec<_> = listed.into_iter().map(Vec::into_iter).collect();
+            let mut places = Vec::new();
+            loop {
+                let batch = next(&mut coming, each);
+                if batch.is_empty() {
+                    break;
+                }
+                for (thread, left) in left.iter_mut().enumerate() {
+                    let own = batch.iter().filter(|(_, shard, _)| reader_of(*shard, lengths.len(), threads) == thread);
+                    let count = own.count();
+                    assert_eq!(count, each.min(*left), "{lengths:?}, thread {thread}");
+                    *left -= count;
+                }
+                places.extend(batch.into_iter().map(|(place, shard, _)| (shard, place)));
+            }
+            // Those of a shard in the order of its chain.
+            for shard in 0..lengths.len() {
+                let own = places.iter().filter(|(of, _)| usize::from(*of) == shard).map(|(_, place)| place);
+                assert!(own.is_sorted(), "{places:?}");
+            }
+            places.sort_by_key(|(_, place)| *place);
+            assert!(places.iter().map(|(_, place)| *place).eq(0..all), "each once");
+        }
+    }
 }
