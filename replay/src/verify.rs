@@ -4,7 +4,7 @@
 //! or behind it; each entity is compared at the latest position that both have reached, and what
 //! only one can have by now is counted, not called drift.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
 use ledgerline_domain::ports::{Archive, Entities, Stored, StoredPage, StoredPart};
@@ -74,18 +74,19 @@ async fn attempt<A: Archive, E: Entities>(
     let mut report = Report { entities: here, ..Report::default() };
     let of = u32::try_from(histories.len() * PARTS).unwrap_or(1);
     let page = |part, after: Option<String>| async move { entities.stored(part, after.as_deref(), PAGE_RECORDS).await };
-    let mut coming = Vec::new();
+    let mut coming = VecDeque::new();
     for number in 0..of {
         let part = StoredPart { number, of };
-        coming.push((part, Ahead::start(page(part, None)).await));
+        coming.push_back((part, Ahead::start(page(part, None)).await));
     }
     while !coming.is_empty() {
+        // One page for each thread; the others are read meanwhile.
         let mut pages = Vec::new();
-        for (part, ahead) in std::mem::take(&mut coming) {
+        for (part, ahead) in coming.drain(..histories.len().min(coming.len())).collect::<Vec<_>>() {
             let StoredPage { records, next } = ahead.wait().await?;
             pages.push(records);
             if next.is_some() {
-                coming.push((part, Ahead::start(page(part, next)).await));
+                coming.push_back((part, Ahead::start(page(part, next)).await));
             }
         }
         let threads = histories.len();
