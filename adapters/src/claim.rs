@@ -81,6 +81,8 @@ impl<L: Log, A: Archive> Log for ClaimCheck<L, A> {
         }
         let left = batch.records.split_off(fitting);
         batch.behind += left.len() as u64;
+        // The end is behind what is left.
+        batch.ended &= left.is_empty();
         Ok(batch)
     }
 
@@ -134,6 +136,47 @@ mod tests {
         assert_eq!((some.records.len(), some.behind), (2, 2), "fetched bodies count");
         let one = log.read(&shard, Some(&read.records[0].sequence), ReadLimit { bytes_max: 1, ..ALL }).await.unwrap();
         assert_eq!(one.records.len(), 1);
+    }
+
+    /// A closed shard, whose last records come with its end.
+    struct Ending(MemoryLog);
+
+    impl Log for Ending {
+        fn shards(&self) -> Vec<ShardId> {
+            self.0.shards()
+        }
+        async fn lineage(&self) -> Result<Vec<ShardInfo>> {
+            self.0.lineage().await
+        }
+        async fn append(&self, records: Vec<LogRecord>) -> Result<Vec<Appended>> {
+            self.0.append(records).await
+        }
+        async fn read(&self, shard: &ShardId, after: Option<&SequenceNumber>, limit: ReadLimit) -> Result<ReadBatch> {
+            let batch = self.0.read(shard, after, limit).await?;
+            Ok(ReadBatch { ended: batch.behind == 0, ..batch })
+        }
+        async fn tip(&self, shard: &ShardId) -> Result<Option<SequenceNumber>> {
+            self.0.tip(shard).await
+        }
+        async fn release(&self, shard: &ShardId, through: &SequenceNumber) -> Result<()> {
+            self.0.release(shard, through).await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_shard_ends_behind_its_last_large_body() {
+        let log = ClaimCheck::new(Ending(MemoryLog::new(1)), MemoryArchive::new(), 1000);
+        log.append((0..4).map(|id| record(id, 5000 + id as usize)).collect()).await.unwrap();
+        let shard = log.shards().remove(0);
+        let (mut after, mut ends) = (None, Vec::new());
+        while ends.last() != Some(&true) {
+            let limit = ReadLimit { bytes_max: 6000, ..ALL };
+            let batch = log.read(&shard, after.as_ref(), limit).await.unwrap();
+            after = batch.records.last().map(|record| record.sequence.clone());
+            assert_eq!(batch.records.len(), 1, "one body fits");
+            ends.push(batch.ended);
+        }
+        assert_eq!(ends, [false, false, false, true]);
     }
 
     #[tokio::test]

@@ -83,8 +83,14 @@ impl Teller {
 
     /// Writes the lines of what was counted since the last ones.
     pub fn tell(&mut self) {
-        if let Some(emf) = &mut self.0 {
-            tell(emf);
+        match &mut self.0 {
+            Some(emf) => tell(emf),
+            // Durations are summed up either way; nobody else sees to it.
+            None => {
+                if let Some(handle) = METRICS.get() {
+                    handle.run_upkeep();
+                }
+            }
         }
     }
 }

@@ -5,9 +5,17 @@ use ledgerline_domain::ids::{SequenceNumber, ShardId};
 use ledgerline_domain::ports::{Entities, Log};
 
 /// Ancestors of a shard that the log lists and that are not applied to their ends, parents before
-/// children. One that is at its end has none: its own came before it.
-pub(crate) async fn unfinished<L: Log, E: Entities>(log: &L, entities: &E, shard: &ShardId) -> Result<Vec<ShardId>> {
+/// children. One that is at its end has none: its own came before it. `None` where the log does not list the shard itself,
+/// and so says nothing of its parents.
+pub(crate) async fn unfinished<L: Log, E: Entities>(
+    log: &L,
+    entities: &E,
+    shard: &ShardId,
+) -> Result<Option<Vec<ShardId>>> {
     let shards = log.lineage().await?;
+    if !shards.iter().any(|info| info.id == *shard) {
+        return Ok(None);
+    }
     let parents = |of: &ShardId| {
         let info = shards.iter().find(|info| info.id == *of);
         info.map_or(&[][..], |info| &info.parents)
@@ -25,5 +33,5 @@ pub(crate) async fn unfinished<L: Log, E: Entities>(log: &L, entities: &E, shard
         }
     }
     ancestors.reverse();
-    Ok(ancestors)
+    Ok(Some(ancestors))
 }

@@ -125,7 +125,8 @@ impl<L: Log, E: Entities> ShardJob for Applier<L, E> {
         let mut pause = self.settings.backoff.0;
         let ancestors = loop {
             match ancestors::unfinished(self.log.as_ref(), self.entities.as_ref(), &shard).await {
-                Ok(ancestors) => break ancestors,
+                // A lease is for a shard that was listed: one that is no more has no ancestors either.
+                Ok(ancestors) => break ancestors.unwrap_or_default(),
                 Err(error) if error.kind() == ErrorKind::Retry => {
                     tracing::warn!(%shard, %error, "the processor pauses on a shard");
                     tokio::select! {

@@ -21,12 +21,15 @@ use tokio::time::{Instant, timeout_at};
 use super::event::{Asked, Event};
 use crate::exit::{Failure, Outcome};
 use crate::generations::{Fold, Generations, take_settings_aloud};
+use crate::place::aws::PROBE_EVERY;
 use crate::place::{AnyLog, AnyStore, Data};
 use crate::settings::Loaded;
 use crate::telemetry::Teller;
 
 /// For how long what is known of the generations is not asked anew.
 const LOOK: Duration = Duration::from_secs(2);
+/// Longest look at them: an invocation's time is for its batch.
+const LOOK_MAX: Duration = Duration::from_secs(2);
 /// How much longer than the live generation the others may take.
 const OTHERS_MAX: Duration = Duration::from_secs(5);
 
@@ -37,6 +40,8 @@ pub(super) struct Function {
     generations: Generations,
     /// By the wall clock: others may stand still between two invocations.
     looked: SystemTime,
+    /// When the stream was last asked whether it still keeps the order of entities.
+    probed: SystemTime,
     live: u32,
     held: BTreeMap<u32, Held>,
     teller: Teller,
@@ -57,8 +62,9 @@ impl Function {
         let Some(opened) = data.aws() else { return Err(Failure::usage("run as a Lambda function: add [aws]")) };
         let (stream, settings) = (opened.stream_name().to_owned(), opened.woken_settings());
         let generations = Generations::find(data.clone(), data.log.clone(), Arc::default(), settings).await?;
-        let (looked, held) = (SystemTime::now(), BTreeMap::new());
-        let mut function = Self { data, stream, generations, looked, live: 0, held, teller };
+        // Opening the log has asked the stream.
+        let (looked, probed, held) = (SystemTime::now(), SystemTime::now(), BTreeMap::new());
+        let mut function = Self { data, stream, generations, looked, probed, live: 0, held, teller };
         function.hold();
         Ok(function)
     }
@@ -88,6 +94,7 @@ impl Function {
     async fn work(&mut self, event: Event, until: Instant) -> Result<Value, Error> {
         let Some(asked) = event.read(&self.stream)? else { return Ok(json!({ "batchItemFailures": [] })) };
         self.look(until).await;
+        self.probe(until).await?;
         let batch = match asked {
             Asked::Everything => return self.everything(until).await,
             Asked::Batch(batch) => batch,
@@ -106,12 +113,13 @@ impl Function {
     /// Applies all shards as far as they go, parents before children.
     async fn everything(&mut self, until: Instant) -> Result<Value, Error> {
         let shards = self.data.log.lineage().await?;
+        let mut first = None;
         for shard in &shards {
-            if let Some(error) = self.apply(&shard.id, None, until).await?.short {
-                return Err(error);
-            }
+            // One that cannot go on holds up no other.
+            let short = self.apply(&shard.id, None, until).await?.short;
+            first = first.or(short);
         }
-        Ok(json!({ "shards": shards.len() }))
+        first.map_or_else(|| Ok(json!({ "shards": shards.len() })), Err)
     }
 
     /// Applies a shard in every generation; gives how far the live one is.
@@ -144,7 +152,7 @@ impl Function {
         if SystemTime::now().duration_since(self.looked).is_ok_and(|ago| ago < LOOK) {
             return;
         }
-        match timeout_at(until, self.generations.look()).await {
+        match timeout_at(until.min(Instant::now() + LOOK_MAX), self.generations.look()).await {
             Ok(Ok(())) => self.looked = SystemTime::now(),
             Ok(Err(error)) if error.kind() != ErrorKind::Retry => {
                 tracing::error!(%error, "failed to follow the generations; those that are known go on");
@@ -152,6 +160,21 @@ impl Function {
             _ => tracing::warn!("failed to look for generations; those that are known go on"),
         }
         self.hold();
+    }
+
+    /// Asks the stream now and then whether it still keeps the order of entities, as a process of its own does. Nothing
+    /// may be folded when it does not.
+    async fn probe(&mut self, until: Instant) -> Result<(), Error> {
+        let Some(opened) = self.data.aws() else { return Ok(()) };
+        if SystemTime::now().duration_since(self.probed).is_ok_and(|ago| ago < PROBE_EVERY) {
+            return Ok(());
+        }
+        match timeout_at(until.min(Instant::now() + LOOK_MAX), opened.log.log().probe()).await {
+            Ok(Ok(_)) => self.probed = SystemTime::now(),
+            Ok(Err(error)) if error.kind() == ErrorKind::Invalid => return Err(error),
+            _ => tracing::warn!("failed to look at the stream; trying again"),
+        }
+        Ok(())
     }
 
     fn hold(&mut self) {

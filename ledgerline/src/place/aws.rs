@@ -34,7 +34,7 @@ pub const ARCHIVER: &str = "-archiver";
 /// How often there is a look at which generation is live.
 const LIVE_LOOK: Duration = Duration::from_secs(2);
 /// How often the stream is asked whether it still keeps the order of entities.
-const PROBE_EVERY: Duration = Duration::from_secs(300);
+pub const PROBE_EVERY: Duration = Duration::from_secs(300);
 
 /// Everything that the settings name, opened.
 pub struct Opened {

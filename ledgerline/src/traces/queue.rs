@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use ledgerline_domain::trace::{Span, SpanSink};
 use metrics::Counter;
 
+/// Shortest wait for a batch.
+const DELAY_MIN: Duration = Duration::from_millis(1);
+
 /// See the module.
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
@@ -32,6 +35,8 @@ impl Queue {
 
     /// Waits until there is a batch, `delay` is over, or no more come. Empty only when it is closed and nothing is left.
     pub(super) fn next(&self, delay: Duration) -> Vec<Span> {
+        // Without a pause the lock would never be free.
+        let delay = delay.max(DELAY_MIN);
         let mut waiting = self.lock();
         loop {
             let deadline = Instant::now() + delay;
@@ -144,6 +149,22 @@ mod tests {
     fn a_span_takes_little() {
         let bytes = size_of::<Span>() + size_of::<ledgerline_domain::trace::Delivery>();
         assert!((200..=300).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn no_delay_leaves_the_queue_to_others() {
+        let queue = std::sync::Arc::new(Queue::new(10, 4));
+        let waiting = queue.clone();
+        let exporter = std::thread::spawn(move || waiting.next(Duration::ZERO).len());
+        std::thread::sleep(Duration::from_millis(20));
+        let giving = queue.clone();
+        let (done, given) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            giving.take(span(1));
+            let _ = done.send(());
+        });
+        given.recv_timeout(Duration::from_secs(10)).expect("the lock is free now and then");
+        assert_eq!(exporter.join().unwrap(), 1);
     }
 
     #[test]

@@ -112,7 +112,9 @@ impl<L: Log, E: Entities> OnDemand<L, E> {
         }
         if !self.joined.contains(shard) {
             let Applier { log, entities, .. } = &*self.applier;
-            for ancestor in ancestors::unfinished(log.as_ref(), entities.as_ref(), shard).await? {
+            let unfinished = ancestors::unfinished(log.as_ref(), entities.as_ref(), shard).await?;
+            // Who wakes it may know the shard before the log lists it.
+            for ancestor in unfinished.ok_or_else(|| Error::retry(format!("find {shard} among the shards")))? {
                 tracing::info!(%shard, %ancestor, "an ancestor of a shard is applied first");
                 let mut worker = self.applier.worker(ancestor.clone());
                 let mut at = self.applier.entities.checkpoint(&ancestor).await?;

@@ -36,7 +36,13 @@ locals {
   # By enhanced fan-out. Until a subscription is on, and at a shard's end, it polls all the same.
   fan_out = { for role in ["processor", "archiver"] : role => [
     for arn in compact([lookup(var.consumer_arns, role, "")]) :
-    { sid = "Subscribe", actions = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"], resources = [arn], condition = null }
+    # It is looked up by its name, and then the permission is asked without the moment of its making.
+    {
+      sid       = "Subscribe"
+      actions   = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"]
+      resources = [arn, replace(arn, "/:[0-9]+$/", "")]
+      condition = null
+    }
   ] }
   # Each start looks which generations there are, begins the first one, and gives the live one the provider files of the settings.
   live = { sid = "Generations", actions = ["dynamodb:GetItem", "dynamodb:PutItem"], resources = [local.control], condition = null }

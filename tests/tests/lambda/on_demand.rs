@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ledgerline_adapters::aws::dynamo::DynamoStore;
-use ledgerline_adapters::memory::MemoryLog;
+use ledgerline_adapters::memory::{MemoryLog, MemoryStore};
 use ledgerline_domain::ErrorKind;
-use ledgerline_domain::ids::SourceName;
+use ledgerline_domain::ids::{ShardId, SourceName};
 use ledgerline_domain::ports::{Appended, Entities, Log};
 use ledgerline_domain::provider::{Provider, Sources};
 use ledgerline_processor::apply::{Applier, ApplySettings, OnDemand, Progress};
@@ -50,6 +50,18 @@ impl Stage {
         let progress = Arc::new(Progress::default());
         OnDemand::new(Arc::new(Applier::new(self.log.clone(), store, self.sources.clone(), settings, progress)))
     }
+}
+
+/// Who wakes it may know a child before the log lists it with its parents. Folded without them, it would lose theirs.
+#[tokio::test]
+async fn a_shard_that_is_not_listed_yet_is_waited_for() {
+    let (log, store) = (Arc::new(MemoryLog::new(2)), Arc::new(MemoryStore::default()));
+    let applier = Applier::new(log, store, Arc::default(), ApplySettings::default(), Arc::default());
+    let mut on_demand = OnDemand::new(Arc::new(applier));
+    let until = Instant::now() + Duration::from_millis(100);
+    let reached = on_demand.apply(&ShardId::new("of tomorrow"), None, until).await;
+    let short = reached.short.expect("it is not there");
+    assert_eq!((short.kind(), reached.checkpoint), (ErrorKind::Retry, None), "{short}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
