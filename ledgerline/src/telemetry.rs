@@ -5,7 +5,10 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, filter};
 
 use crate::emf::Emf;
 use crate::exit::{Failure, Outcome};
@@ -27,12 +30,22 @@ pub fn log(level: Option<&str>, default: &str) -> Outcome<()> {
         Failure::usage(format!("read the log level {wanted:?}: {e}; use error, warn, info, debug or ledgerline=debug"))
     })?;
     // A second setup in one process keeps the first.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(filter::filter_fn(|about| holds_no_body(*about.level(), about.target())))
+        .with(lines)
         .try_init();
     Ok(())
+}
+
+/// Crates that write whole requests, answers and events into their finest lines.
+const OUTSPOKEN: [&str; 2] = ["aws_", "lambda_runtime"];
+
+/// Whether a line cannot hold a body (I12), whatever level somebody asks for.
+fn holds_no_body(level: Level, target: &str) -> bool {
+    level <= Level::INFO || !OUTSPOKEN.iter().any(|crates| target.starts_with(crates))
 }
 
 /// Begins to count. Must come before the roles make their handles.
@@ -120,4 +133,19 @@ pub fn metrics_text() -> String {
     let Some(handle) = METRICS.get() else { return String::new() };
     handle.run_upkeep();
     handle.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobodys_lines_hold_a_body() {
+        let outspoken = ["aws_smithy_runtime::client::http::body::wire_log", "lambda_runtime::layers::api_response"];
+        for level in [Level::DEBUG, Level::TRACE] {
+            assert!(!outspoken.iter().any(|target| holds_no_body(level, target)));
+            assert!(holds_no_body(level, "ledgerline_processor::apply"));
+        }
+        assert!(outspoken.iter().all(|target| holds_no_body(Level::WARN, target)), "what is wrong is told");
+    }
 }

@@ -53,7 +53,10 @@ impl Variables {
             }
         }
         let millis = |name: &str, default| number(name, said(name), default).map(Duration::from_millis);
-        let timeout = either("TIMEOUT").map_or(Ok(10_000), |(name, value)| number(&name, Some(value), 0))?;
+        let timeout = either("TIMEOUT").map_or(Ok(10_000), |(name, value)| match number(&name, Some(value), 0)? {
+            0 => Err(refused(&name, "0", "give milliseconds, such as 10000")),
+            millis => Ok(millis),
+        })?;
         let count = |name: &str, default| {
             number(name, said(name), default).map(|count| usize::try_from(count).unwrap_or(usize::MAX))
         };
@@ -61,7 +64,7 @@ impl Variables {
         Ok(Self {
             endpoint: endpoint(said)?,
             sampling: sampling(said)?,
-            timeout: Duration::from_millis(timeout.max(1)),
+            timeout: Duration::from_millis(timeout),
             waiting_max,
             batch_max: count("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)?.clamp(1, waiting_max),
             delay: millis("OTEL_BSP_SCHEDULE_DELAY", 5_000)?,
@@ -168,6 +171,7 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318"),
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "ftp://c/x"),
             ("OTEL_BSP_MAX_QUEUE_SIZE", "many"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"),
         ] {
             let failure = read(&[(name, value)]).expect_err(name);
             assert!(failure.message.contains(name), "{failure}");
