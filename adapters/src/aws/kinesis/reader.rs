@@ -205,6 +205,13 @@ impl Reader {
         places.push(place);
     }
 
+    /// Forgets the place at a position, with what was read ahead: its reader goes on by other ways.
+    pub(super) fn forget(&self, shard: &ShardId, after: Option<&SequenceNumber>) {
+        if let Some(reads) = self.lock().get_mut(shard) {
+            reads.places.retain(|place| place.after.as_ref() != after);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<ShardId, ShardReads>> {
         self.shards.lock().unwrap_or_else(PoisonError::into_inner)
     }

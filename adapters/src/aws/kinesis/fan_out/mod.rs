@@ -80,15 +80,20 @@ impl FanOut {
         let until = Instant::now() + limit.wait;
         // One that waits for long says now and then that it is still there.
         let slice = POLL.min(self.settings.fan_out.unasked_max / 4);
+        // Of a read that waits for less, half is left to poll.
+        let caught_up = Instant::now() + CATCH_UP.min(limit.wait / 2);
         loop {
             let window = self.window(shard, after);
             let mut news = pin!(window.news.notified());
             // Before the look, so that nothing comes between the two.
             news.as_mut().enable();
             let quiet = match window.ask(after, limit)? {
-                Answer::Batch(batch) => return Ok(batch),
+                Answer::Batch(batch) => {
+                    self.reader.forget(shard, after);
+                    return Ok(batch);
+                }
                 Answer::Quiet(nothing) => Some((until, Some(nothing))),
-                Answer::Behind => Some((until.min(Instant::now() + CATCH_UP), None)),
+                Answer::Behind => Some((caught_up, None)),
                 Answer::Nothing => None,
             };
             if let Some((patience, nothing)) = quiet.filter(|_| !limit.wait.is_zero()) {

@@ -33,6 +33,8 @@ use crate::aws::kinesis::settings::KinesisSettings;
 
 /// Failures in a row that nobody needs to hear of: two workers that hand a shard over make some.
 const QUIET_FAILURES: u32 = 5;
+/// How long a subscription gives events that was a good one, however it ends.
+const GOOD: Duration = Duration::from_secs(60);
 
 /// Everything that a subscription needs.
 pub(super) struct Subscription {
@@ -71,8 +73,13 @@ impl Subscription {
             let from = self.window.from();
             let failure = match self.subscribe(from.as_ref()).await {
                 Ok(output) => {
-                    subscribed = Some(Instant::now());
-                    match self.follow(from, output).await {
+                    let began = Instant::now();
+                    subscribed = Some(began);
+                    let end = self.follow(from, output).await;
+                    if began.elapsed() >= limits.silence_max + GOOD {
+                        failures = 0;
+                    }
+                    match end {
                         End::Shard => return,
                         End::Unasked => break,
                         End::Over => {

@@ -171,10 +171,12 @@ impl Window {
     pub async fn room(&self, bytes_max: usize, unasked_max: Duration) -> bool {
         loop {
             let left = {
-                let state = self.lock();
+                let mut state = self.lock();
                 if state.bytes < bytes_max {
                     return true;
                 }
+                // Who is not listening does not know that there is no more.
+                state.late = state.late.filter(|late| !late.is_zero());
                 unasked_max.saturating_sub(state.asked.elapsed())
             };
             if left.is_zero() {
