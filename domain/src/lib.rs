@@ -16,6 +16,7 @@ pub mod order;
 pub mod payment;
 pub mod ports;
 pub mod provider;
+pub mod quarantine;
 pub mod record;
 pub mod request;
 pub mod segment;

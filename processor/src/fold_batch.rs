@@ -17,7 +17,7 @@ use ledgerline_domain::ports::{Commit, EntityWrite, Quarantined, Sequenced};
 use ledgerline_domain::provider::Sources;
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::trace::{Delivery, Traces};
-use ledgerline_domain::{Error, Result};
+use ledgerline_domain::{Error, Result, quarantine};
 
 /// How often each fate befell the events of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,18 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// How often that fate befell one.
+    fn of(&mut self, fate: Fate) -> &mut u64 {
+        match fate {
+            Fate::Appended => &mut self.appended,
+            Fate::Merged => &mut self.merged,
+            Fate::Duplicate => &mut self.duplicates,
+            Fate::Contradiction => &mut self.contradictions,
+            Fate::Unreadable => &mut self.unreadable,
+            Fate::Seen => &mut self.seen,
+        }
+    }
+
     /// Adds those of another batch.
     pub fn add(&mut self, other: Self) {
         self.appended += other.appended;
@@ -220,33 +232,10 @@ impl Batch {
                     self.told[told].fate = word(fate);
                 }
                 counts.unknown += u64::from(!event.known && matches!(fate, Fate::Appended | Fate::Merged));
-                let reason = match fate {
-                    Fate::Appended => {
-                        counts.appended += 1;
-                        continue;
-                    }
-                    Fate::Merged => {
-                        counts.merged += 1;
-                        continue;
-                    }
-                    Fate::Duplicate => {
-                        counts.duplicates += 1;
-                        continue;
-                    }
-                    Fate::Seen => {
-                        counts.seen += 1;
-                        continue;
-                    }
-                    Fate::Unreadable => {
-                        counts.unreadable += 1;
-                        event.reason.take().unwrap_or_default()
-                    }
-                    Fate::Contradiction => {
-                        counts.contradictions += 1;
-                        "another event with this id and other facts was accepted before".to_owned()
-                    }
-                };
-                parked.push(quarantined(&self.shard, &self.records[event.record], reason)?);
+                *counts.of(fate) += 1;
+                if let Some(reason) = quarantine::reason(fate, event.reason.take()) {
+                    parked.push(quarantined(&self.shard, &self.records[event.record], reason)?);
+                }
             }
             if record.revision != expected_revision {
                 writes.push(EntityWrite { record, expected_revision });
@@ -270,15 +259,7 @@ fn word(fate: Fate) -> &'static str {
 
 fn quarantined(shard: &ShardId, record: &Sequenced<Bytes>, reason: String) -> Result<Quarantined> {
     let envelope = Envelope::decode_without_evidence(&record.value)?;
-    Ok(Quarantined {
-        id: format!("{shard}:{}", record.sequence),
-        source: envelope.source_name()?,
-        entity: envelope.event.entity.clone(),
-        event_id: envelope.event.id.to_string(),
-        reason,
-        received_at: envelope.received_at,
-        // A copy of its own: the batch's buffer must not live as long as the item.
-        envelope: Bytes::copy_from_slice(&record.value),
-        released_at: None,
-    })
+    // A copy of its own: the batch's buffer must not live as long as the item.
+    let encoded = Bytes::copy_from_slice(&record.value);
+    Quarantined::new(Quarantined::id_of(shard, &record.sequence), &envelope, encoded, reason)
 }

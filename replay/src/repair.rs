@@ -7,15 +7,14 @@
 
 use std::collections::HashMap;
 
-use ledgerline_domain::envelope::Envelope;
 use ledgerline_domain::fold::{Fate, settle, take};
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
 use ledgerline_domain::interpret::{Reading, interpret};
-use ledgerline_domain::ports::{Archive, Commit, Entities, EntityWrite, Quarantine, Quarantined, Sequenced};
+use ledgerline_domain::ports::{Archive, Commit, Entities, EntityWrite, Quarantine, Quarantined};
 use ledgerline_domain::provider::Sources;
 use ledgerline_domain::record::EntityRecord;
 use ledgerline_domain::time::UnixNanos;
-use ledgerline_domain::{ErrorKind, Result};
+use ledgerline_domain::{ErrorKind, Result, quarantine};
 use serde::Serialize;
 
 use crate::compare::{Verdict, compare, money};
@@ -256,16 +255,10 @@ impl<A: Archive, E: Entities + Quarantine> Repair<'_, A, E> {
                 Reading::Original => continue,
             };
             settle(&mut record);
-            let reason = match fate {
-                Fate::Unreadable => Some(reason.unwrap_or_default()),
-                Fate::Contradiction => {
-                    Some("another event with this id and other facts was accepted before".to_owned())
-                }
-                _ => None,
-            };
-            let id = format!("{shard}:{}", row.sequence);
-            let row = Sequenced { sequence: row.sequence, arrived_at: row.arrived_at, value: envelope };
-            let item = reason.map(|reason| quarantined(&id, &row, reason)).transpose()?;
+            let id = Quarantined::id_of(&shard, &row.sequence);
+            let item = quarantine::reason(fate, reason)
+                .map(|reason| Quarantined::new(id.clone(), &envelope, envelope.encode().into(), reason))
+                .transpose()?;
             fates.push((id, item));
         }
         Ok(fates)
@@ -278,20 +271,6 @@ fn read_otherwise(live: &EntityRecord, archived: &EntityRecord) -> bool {
     archived.entries.iter().any(|entry| known.get(&entry.id).is_some_and(|digest| **digest != entry.digest))
         || archived.entries.iter().any(|entry| live.quarantined.contains(&entry.id))
         || live.entries.iter().any(|entry| archived.quarantined.contains(&entry.id))
-}
-
-fn quarantined(id: &str, row: &Sequenced<Envelope>, reason: String) -> Result<Quarantined> {
-    let envelope = &row.value;
-    Ok(Quarantined {
-        id: id.to_owned(),
-        source: envelope.source_name()?,
-        entity: envelope.event.entity.clone(),
-        event_id: envelope.event.id.to_string(),
-        reason,
-        received_at: envelope.received_at,
-        envelope: envelope.encode().into(),
-        released_at: None,
-    })
 }
 
 impl RepairReport {
