@@ -7,9 +7,6 @@
 //! [`SegmentFile`] is the file with both ways in. Where direct writes are refused it goes on through the
 //! cache with the same bytes; a sync covers both. Readers use the cache, which the kernel empties of
 //! what was written directly before the write returns.
-//!
-//! Batches are written with `O_DSYNC` as well: a write that returns is durable, which takes a quarter less time than a
-//! write and an `fdatasync`, because the file system is asked once.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -70,33 +67,20 @@ impl Pages {
     }
 }
 
-/// When direct writes are durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Durable {
-    /// As soon as they return.
-    AtOnce,
-    /// After the next sync.
-    OnceSynced,
-}
-
 /// A segment's file, open for writing.
 #[derive(Debug)]
 pub(crate) struct SegmentFile {
     cached: File,
     direct: Option<File>,
-    durable: Durable,
-    /// Something was written that is not durable yet.
-    unsynced: bool,
 }
 
 impl SegmentFile {
     /// Opens the way past the cache of `cached`, the file at `path`, if it is made of whole pages and the
     /// file system has such a way.
-    pub fn new(cached: File, path: &Path, bytes: u64, durable: Durable) -> Self {
+    pub fn new(cached: File, path: &Path, bytes: u64) -> Self {
         let whole = bytes.is_multiple_of(PAGE_BYTES as u64);
-        let direct = if whole { open_direct(path, durable).ok() } else { None };
-        // What came before is not known.
-        Self { cached, direct, durable, unsynced: true }
+        let direct = if whole { open_direct(path).ok() } else { None };
+        Self { cached, direct }
     }
 
     /// Whether whole pages are wanted.
@@ -110,28 +94,20 @@ impl SegmentFile {
             match direct.write_all_at(pages, offset) {
                 // Larger sectors, or a file system that thought better of it.
                 Err(e) if e.kind() == io::ErrorKind::InvalidInput => self.direct = None,
-                written => {
-                    self.unsynced |= self.durable == Durable::OnceSynced;
-                    return written;
-                }
+                written => return written,
             }
         }
-        self.write(pages, offset)
+        self.cached.write_all_at(pages, offset)
     }
 
     /// Writes any bytes through the cache.
-    pub fn write(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.unsynced = true;
+    pub fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.cached.write_all_at(bytes, offset)
     }
 
-    /// Makes the bytes durable that are not yet, whichever way they went.
-    pub fn sync_data(&mut self) -> io::Result<()> {
-        if self.unsynced {
-            self.cached.sync_data()?;
-            self.unsynced = false;
-        }
-        Ok(())
+    /// Makes the bytes durable, whichever way they went.
+    pub fn sync_data(&self) -> io::Result<()> {
+        self.cached.sync_data()
     }
 
     /// Makes bytes and metadata durable.
@@ -141,14 +117,13 @@ impl SegmentFile {
 }
 
 #[cfg(target_os = "linux")]
-fn open_direct(path: &Path, durable: Durable) -> io::Result<File> {
+fn open_direct(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let at_once = if durable == Durable::AtOnce { libc::O_DSYNC } else { 0 };
-    OpenOptions::new().write(true).custom_flags(libc::O_DIRECT | at_once).open(path)
+    OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn open_direct(_: &Path, _: Durable) -> io::Result<File> {
+fn open_direct(_: &Path) -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -176,7 +151,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         let cached = File::create(&path).unwrap();
-        let mut file = SegmentFile::new(cached, &path, 8192, Durable::OnceSynced);
+        let mut file = SegmentFile::new(cached, &path, 8192);
         file.write_pages(Pages::zeros(8192).bytes(), 0).unwrap();
         // No whole page: a direct file refuses it.
         file.write_pages(b"abc", 4095).unwrap();
@@ -189,35 +164,13 @@ mod tests {
     fn both_ways_see_each_other() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
-        let mut file = SegmentFile::new(File::create(&path).unwrap(), &path, 8192, Durable::AtOnce);
+        let mut file = SegmentFile::new(File::create(&path).unwrap(), &path, 8192);
         file.write(&[1; 8192], 0).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), [1; 8192]);
         let mut two = Pages::with_capacity(PAGE_BYTES);
         two.end().extend([2; PAGE_BYTES]);
         file.write_pages(two.bytes(), 4096).unwrap();
         assert_eq!(std::fs::read(&path).unwrap()[4090..4102], [1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2]);
-        assert!(
-            !SegmentFile::new(File::create(&path).unwrap(), &path, 8193, Durable::AtOnce).is_direct(),
-            "no whole pages"
-        );
-    }
-
-    #[test]
-    fn what_is_not_durable_is_synced() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("file");
-        for durable in [Durable::AtOnce, Durable::OnceSynced] {
-            let mut file = SegmentFile::new(File::create(&path).unwrap(), &path, 8192, durable);
-            assert!(file.unsynced, "whatever was there before");
-            file.sync_data().unwrap();
-            file.write_pages(Pages::zeros(4096).bytes(), 0).unwrap();
-            let is_durable = file.is_direct() && durable == Durable::AtOnce;
-            assert_eq!(file.unsynced, !is_durable);
-            file.sync_data().unwrap();
-            file.write(b"through the cache", 0).unwrap();
-            assert!(file.unsynced);
-            file.sync_data().unwrap();
-            assert!(!file.unsynced);
-        }
+        assert!(!SegmentFile::new(File::create(&path).unwrap(), &path, 8193).is_direct(), "no whole pages");
     }
 }

@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt as _;
 
 use ledgerline_domain::{Error, ErrorKind, Result};
 
-use super::direct::{Durable, PAGE_BYTES, SegmentFile};
+use super::direct::{PAGE_BYTES, SegmentFile};
 use super::frame::{Frame, HEADER_BYTES as FRAME_HEADER_BYTES};
 use super::segment::{Before, HEADER_BYTES, Segment};
 use crate::embedded::files::file_error;
@@ -82,7 +82,7 @@ pub(crate) fn recover(segment: &Segment, segment_bytes: u64) -> Result<Recovered
     mend().map_err(|e| file_error(ErrorKind::Retry, "mend the end of the log segment", &segment.path, e))?;
     let cut_bytes = written.saturating_sub(offset) as u64;
     // The file has its full size now, or more.
-    let file = SegmentFile::new(file, &segment.path, segment_bytes, Durable::AtOnce);
+    let file = SegmentFile::new(file, &segment.path, segment_bytes);
     let begun_page = bytes.get(offset - offset % PAGE_BYTES..offset).unwrap_or_default().to_vec();
     Ok(Recovered { file, begun_page, offset: offset as u64, position, shards, cut_bytes })
 }

@@ -28,7 +28,7 @@ use std::sync::Mutex;
 
 use ledgerline_domain::{Error, ErrorKind, Result};
 
-use super::direct::{Durable, Pages, SegmentFile};
+use super::direct::{Pages, SegmentFile};
 use super::options::{DiskHook, DiskStep};
 use crate::embedded::files::{file_error, sync_dir};
 
@@ -101,7 +101,7 @@ impl Segment {
         file.write_all_at(&self.header(), 0).and_then(|()| file.sync_all()).map_err(failed)?;
         fs::rename(prepared, &self.path).map_err(failed)?;
         sync_dir(dir)?;
-        Ok(SegmentFile::new(file, &self.path, bytes, Durable::AtOnce))
+        Ok(SegmentFile::new(file, &self.path, bytes))
     }
 
     /// Reads the header of a named segment.
@@ -199,7 +199,7 @@ pub(crate) fn prepare(path: &Path, bytes: u64, pace: Pace, hook: Option<&DiskHoo
             Err(e) if e.kind() == io::ErrorKind::StorageFull => return Err(e),
             _ => {}
         }
-        let mut file = SegmentFile::new(file, path, bytes, Durable::OnceSynced);
+        let mut file = SegmentFile::new(file, path, bytes);
         let zeros = Pages::zeros(ZERO_BYTES);
         let mut offset = 0;
         while offset < bytes {
