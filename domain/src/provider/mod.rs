@@ -14,6 +14,7 @@ mod hydrate;
 mod identify;
 mod place;
 mod pointer;
+mod shape;
 mod summary;
 mod template;
 mod xml;

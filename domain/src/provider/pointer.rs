@@ -11,18 +11,27 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use smallvec::{SmallVec, smallvec};
 use sonic_rs::LazyValue;
 
+use super::shape::{self, SetId};
+
 /// Deepest nesting of objects and arrays that is read; deeper bodies are refused before any parser
 /// could run out of stack on them.
 pub(crate) const DEPTH_MAX: usize = 256;
 
 /// A set of pointers, each with a slot number in the order of [`insert`](Pointers::insert).
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pointers {
     root: Node,
     texts: Vec<String>,
+    id: SetId,
 }
 
-#[derive(Clone, Debug, Default)]
+impl Default for Pointers {
+    fn default() -> Self {
+        Self { root: Node::default(), texts: Vec::new(), id: SetId::new() }
+    }
+}
+
+#[derive(Debug, Default)]
 struct Node {
     slot: Option<usize>,
     children: Vec<(String, Node)>,
@@ -63,6 +72,7 @@ impl Pointers {
         }
         let slot = self.texts.len();
         self.texts.push(pointer.to_owned());
+        self.id = SetId::new();
         let mut node = &mut self.root;
         for part in pointer.split('/').skip(1) {
             let part = part.replace("~1", "/").replace("~0", "~");
@@ -82,6 +92,11 @@ impl Pointers {
 
     /// Finds all pointers in `body`. `Err` says in words why it is not JSON.
     pub(crate) fn find<'a>(&self, body: &'a [u8]) -> Result<Found<'a>, String> {
+        shape::find(self.id, body, || self.walk(body))
+    }
+
+    /// The same of a body that is like no other.
+    pub(super) fn walk<'a>(&self, body: &'a [u8]) -> Result<Found<'a>, String> {
         let mut found: Found<'a> = smallvec![None; self.texts.len()];
         let text = simdutf8::basic::from_utf8(body).map_err(|_| {
             let at = std::str::from_utf8(body).map_or_else(|e| e.valid_up_to(), str::len);

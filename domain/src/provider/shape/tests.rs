@@ -1,0 +1,185 @@
+//! The short way finds what the long way finds, whatever comes.
+
+use proptest::prelude::*;
+
+use super::super::pointer::Pointers;
+use super::*;
+
+const POINTERS: [&str; 9] = [
+    "/id",
+    "/type",
+    "/data/object",
+    "/data/object/id",
+    "/data/object/amount",
+    "/list/1",
+    "/list/1/n",
+    "/none",
+    "/free",
+];
+
+fn pointers() -> Pointers {
+    let mut set = Pointers::default();
+    POINTERS.iter().for_each(|pointer| {
+        set.insert(pointer);
+    });
+    set
+}
+
+/// A body with these values; `pad` stands where white space may.
+fn body(pad: &str, values: &[&[u8]; 6]) -> Vec<u8> {
+    let [id, kind, key, amount, item, free] = values;
+    let mut body = Vec::new();
+    for (before, value) in [
+        ("{PAD\"id\":PAD", id),
+        (",\"empty\":{},\"type\":", kind),
+        ("PAD,\"data\":{\"object\":PAD{\"id\":", key),
+        (",\"escaped \\\"\":[],\"amount\":", amount),
+        ("}PAD},\"list\":[{\"n\":1},{\"n\":", item),
+        ("}, -2.5e3, true],\"free\":", free),
+    ] {
+        body.extend_from_slice(before.replace("PAD", pad).as_bytes());
+        body.extend_from_slice(value);
+    }
+    body.extend_from_slice(pad.as_bytes());
+    body.push(b'}');
+    body
+}
+
+/// Values, and texts that only look like values.
+const VALUES: [&[u8]; 34] = [
+    b"\"a\"",
+    b"\"evt_000001\"",
+    b"\"evt_000002\"",
+    b"\"evt_1\"",
+    b"\"\"",
+    "\"\u{e9}\u{20ac}\"".as_bytes(),
+    "\"\u{e8}\u{20ad}\"".as_bytes(),
+    b"\"\xff\"",
+    b"\"\xc3\"",
+    b"\"a\\\"b\"",
+    b"\"a\\u00e9\"",
+    b"\"a\\x\"",
+    b"\"a\nb\"",
+    b"\"a\\",
+    b"0",
+    b"1",
+    b"12",
+    b"-1",
+    b"-0",
+    b"01",
+    b"1.5",
+    b"1.",
+    b".5",
+    b"1e5",
+    b"1e",
+    b"9007199254740993",
+    b"-",
+    b"true",
+    b"false",
+    b"null",
+    b"nul",
+    b"{}",
+    b"{\"n\":2}",
+    b"[1]",
+];
+
+fn value() -> impl Strategy<Value = &'static [u8]> {
+    prop::sample::select(VALUES.as_slice())
+}
+
+fn any_body() -> impl Strategy<Value = Vec<u8>> {
+    let pad = prop::sample::select(["", " ", "\n  "].as_slice());
+    let values = [value(), value(), value(), value(), value(), value()];
+    let made = (pad, values).prop_map(|(pad, values)| body(pad, &values));
+    // One byte in some of them is another, is missing or is followed by another.
+    let change = prop::option::weighted(0.3, (any::<prop::sample::Index>(), any::<u8>(), 0..3_u8));
+    (made, change).prop_map(|(mut body, change)| {
+        if let Some((at, byte, what)) = change {
+            let at = at.index(body.len());
+            match what {
+                0 => body[at] = byte,
+                1 => drop(body.remove(at)),
+                _ => body.insert(at, byte),
+            }
+        }
+        body
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_short_way_finds_the_same(bodies in prop::collection::vec(any_body(), 1..60)) {
+        let set = pointers();
+        for body in &bodies {
+            prop_assert_eq!(set.find(body), set.walk(body), "{}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn plain_values_are_what_json_says(text in prop::collection::vec(prop::sample::select(b"\"\\0123.-eEtruefalsn \n\xc3\xa9".as_slice()), 0..8)) {
+        if let Some(length) = plain_value(&text) {
+            let plain = std::str::from_utf8(&text[..length]);
+            let plain = plain.expect("text");
+            prop_assert!(serde_json::from_str::<&serde_json::value::RawValue>(plain).is_ok(), "{plain}");
+        }
+    }
+}
+
+/// Reads each body of a set, and says which were read the long way.
+fn long_ways(bodies: &[Vec<u8>]) -> Vec<bool> {
+    let set = pointers();
+    let id = SetId::new();
+    let mut ways = Vec::new();
+    for body in bodies {
+        let mut long = false;
+        let found = find(id, body, || {
+            long = true;
+            set.walk(body)
+        });
+        assert_eq!(found, set.walk(body));
+        ways.push(long);
+    }
+    ways
+}
+
+#[test]
+fn bodies_of_one_shape_are_read_the_short_way() {
+    let with =
+        |id: &str, amount: &str| body(" ", &[id.as_bytes(), b"\"t\"", b"\"k\"", amount.as_bytes(), b"7", b"null"]);
+    let bodies = [with("\"a\"", "1"), with("\"longer \u{e9}\"", "12.50"), with("null", "-1234567"), with("\"a\"", "0")];
+    assert_eq!(long_ways(&bodies), [true, false, false, false]);
+}
+
+#[test]
+fn several_shapes_are_kept_and_the_rarest_goes() {
+    let shape = |n: usize| body(&" ".repeat(n), &[b"1"; 6]);
+    let round: Vec<_> = (0..SHAPES_MAX).map(shape).collect();
+    let twice = long_ways(&[round.clone(), round.clone()].concat());
+    assert!(twice[..SHAPES_MAX].iter().all(|long| *long) && !twice[SHAPES_MAX..].iter().any(|long| *long), "{twice:?}");
+    // The first one comes again and again, so it stays when others come.
+    let more = (SHAPES_MAX..3 * SHAPES_MAX).flat_map(|n| [shape(0), shape(n)]);
+    let ways = long_ways(&round.into_iter().chain(more).collect::<Vec<_>>());
+    assert!(ways[SHAPES_MAX..].iter().step_by(2).all(|long| !long), "{ways:?}");
+}
+
+#[test]
+fn bodies_that_are_never_alike_are_left_alone_after_some() {
+    let bodies: Vec<_> = (0..200).map(|n| body(&" ".repeat(n), &[b"1"; 6])).collect();
+    assert!(long_ways(&bodies).iter().all(|long| *long));
+    let left_alone = KEPT.with_borrow(|kept| kept.iter().flatten().map(|kept| kept.rest).max());
+    assert!(left_alone.is_some_and(|rest| rest > 0), "{left_alone:?}");
+}
+
+#[test]
+fn a_refused_body_teaches_nothing() {
+    let good = body("", &[b"1"; 6]);
+    let mut bad = good.clone();
+    bad.pop();
+    assert_eq!(long_ways(&[bad.clone(), bad, good.clone(), good]), [true, true, true, false]);
+}
+
+#[test]
+fn large_bodies_are_not_kept() {
+    let large = body("", &[b"1", b"1", b"1", b"1", b"1", format!("\"{}\"", "x".repeat(BODY_MAX)).as_bytes()]);
+    assert_eq!(long_ways(&[large.clone(), large]), [true, true]);
+}
