@@ -287,15 +287,29 @@ fn plain_member(out: &mut Vec<u8>, name: &[u8], value: impl FnOnce(&mut Vec<u8>)
 }
 
 fn member(out: &mut Vec<u8>, name: &[u8], value: &str) {
-    let escapes = |bytes: &[u8]| bytes.iter().fold(false, |any, b| any | (*b < 0x20) | (*b == b'"') | (*b == b'\\'));
-    if !escapes(value.as_bytes()) {
+    // Without an early exit, which a short text is not worth.
+    let escapes = |b: u8| (b < 0x20) | (b == b'"') | (b == b'\\');
+    if !value.bytes().fold(false, |any, b| any | escapes(b)) {
         return plain_member(out, name, |out| out.extend_from_slice(value.as_bytes()));
     }
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name);
-    out.extend_from_slice(b"\":");
-    // Writing a `&str` to a `Vec` has no way to fail.
-    let _ = serde_json::to_writer(out, value);
+    if value.bytes().fold(false, |any, b| any | (escapes(b) & (b != b'\n'))) {
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(name);
+        out.extend_from_slice(b"\":");
+        // Writing a `&str` to a `Vec` has no way to fail.
+        let _ = serde_json::to_writer(out, value);
+        return;
+    }
+    // Headers, line by line.
+    plain_member(out, name, |out| {
+        let mut rest = value.as_bytes();
+        while let Some(at) = memchr::memchr(b'\n', rest) {
+            out.extend_from_slice(&rest[..at]);
+            out.extend_from_slice(b"\\n");
+            rest = &rest[at + 1..];
+        }
+        out.extend_from_slice(rest);
+    });
 }
 
 fn number(out: &mut Vec<u8>, number: impl Into<i64>) {

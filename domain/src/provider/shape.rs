@@ -12,7 +12,6 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use smallvec::smallvec;
@@ -116,10 +115,19 @@ impl Kept {
 struct Shape {
     text: Box<[u8]>,
     slots: usize,
-    /// Where its values are that are neither object nor array, in order.
-    values: Vec<Range<usize>>,
+    /// Its values that are neither object nor array, in order.
+    values: Vec<Value>,
     /// Where that begins and ends which was found, in order.
     edges: Vec<Edge>,
+}
+
+/// Where a value is.
+#[derive(Debug, PartialEq, Eq)]
+struct Value {
+    start: usize,
+    end: usize,
+    /// A string of ASCII characters without escapes.
+    plain: bool,
 }
 
 struct Edge {
@@ -164,9 +172,16 @@ impl Shape {
             }
             // A number may go on where this one's has ended.
             let value = values.find(|value| own <= value.end)?;
-            let begin = at - own.checked_sub(value.start)?;
+            let known = own.checked_sub(value.start)?;
+            let begin = at - known;
             edges = places.pass(edges, value.start, begin)?;
-            (own, at) = (value.end, begin + plain_value(body.get(begin..)?)?);
+            // What both have of a plain string is plain here too.
+            let rest = if value.plain && known > 0 && own < value.end { to_quote(body.get(at..)?) } else { None };
+            at = match rest {
+                Some(rest) => at + rest,
+                None => begin + plain_value(body.get(begin..)?)?,
+            };
+            own = value.end;
         }
     }
 }
@@ -212,6 +227,12 @@ fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     same + rest.take_while(|(a, b)| a == b).count()
 }
 
+/// How far it is to behind the quote that ends a string. None if what stands before it needs a closer look.
+fn to_quote(text: &[u8]) -> Option<usize> {
+    let at = text.iter().position(|byte| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\'))?;
+    (text.get(at) == Some(&b'"')).then_some(at + 1)
+}
+
 /// The length of the plain value at the beginning of a text. What may stand behind it is for the caller to check.
 fn plain_value(text: &[u8]) -> Option<usize> {
     match text.first()? {
@@ -219,10 +240,9 @@ fn plain_value(text: &[u8]) -> Option<usize> {
             let inner = text.get(1..)?;
             let length = memchr::memchr2(b'"', b'\\', inner)?;
             let (characters, end) = inner.split_at_checked(length)?;
-            // Without an early exit, which a short text is not worth.
-            let (control, ascii) =
-                characters.iter().fold((false, true), |(c, a), b| (c | (*b < 0x20), a & b.is_ascii()));
-            let plain = end.first() == Some(&b'"') && !control && (ascii || std::str::from_utf8(characters).is_ok());
+            let plain = end.first() == Some(&b'"')
+                && characters.iter().all(|byte| *byte >= 0x20)
+                && (characters.is_ascii() || std::str::from_utf8(characters).is_ok());
             plain.then_some(length + 2)
         }
         b't' => text.starts_with(b"true").then_some(4),
@@ -239,8 +259,8 @@ fn plain_value(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Where a JSON text has values that are neither object nor array.
-fn values_of(json: &[u8]) -> Vec<Range<usize>> {
+/// The values of a JSON text that are neither object nor array.
+fn values_of(json: &[u8]) -> Vec<Value> {
     let mut values = Vec::new();
     let mut at = 0;
     while let Some(rest) = json.get(at..).filter(|rest| !rest.is_empty()) {
@@ -251,7 +271,8 @@ fn values_of(json: &[u8]) -> Vec<Range<usize>> {
         let end = at + length.max(1);
         let behind = json.get(end..).unwrap_or_default().iter().find(|byte| !byte.is_ascii_whitespace());
         if length > 0 && behind != Some(&b':') {
-            values.push(at..end);
+            let plain = rest.first() == Some(&b'"') && rest.get(1..).and_then(to_quote) == Some(length - 1);
+            values.push(Value { start: at, end, plain });
         }
         at = end;
     }

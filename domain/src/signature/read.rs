@@ -94,7 +94,7 @@ impl Signatures {
         let mut decoded = [0; MAC_BYTES_MAX];
         let Some(room) = decoded.get_mut(..self.length) else { return Err(Cause::Malformed) };
         let fits = match encoding {
-            Encoding::Hex => hex::decode_to_slice(text, room).is_ok(),
+            Encoding::Hex => base16ct::mixed::decode(text, room).is_ok_and(|bytes| bytes.len() == self.length),
             Encoding::Base64 => BASE64.decode_slice(text, room).is_ok_and(|length| length == self.length),
         };
         if fits && self.decoded.len() == self.most {
@@ -122,14 +122,16 @@ pub(super) fn list_claim<'h>(list: &'h TimestampedList, headers: &'h dyn Headers
     let mut timestamp = None;
     let mut signatures = Signatures::new(list.hash.bytes(), SIGNATURES_MAX);
     for element in value.split(list.separator) {
-        match element.split_once('=') {
+        let of = |key: &str| element.strip_prefix(key)?.strip_prefix('=');
+        if let Some(time) = of(&list.timestamp_key) {
             // Two times would leave open which one is signed.
-            Some((key, _)) if key == list.timestamp_key && timestamp.is_some() => return Err(Cause::Malformed),
-            Some((key, time)) if key == list.timestamp_key => timestamp = Some(time),
-            Some((key, signature)) if key == list.signature_key => signatures.push(Encoding::Hex, signature)?,
-            // Stripe's `v0` is a fake for test mode; what else may come, comes with a new version.
-            _ => {}
+            if timestamp.replace(time).is_some() {
+                return Err(Cause::Malformed);
+            }
+        } else if let Some(signature) = of(&list.signature_key) {
+            signatures.push(Encoding::Hex, signature)?;
         }
+        // Stripe's `v0` is a fake for test mode; what else may come, comes with a new version.
     }
     let timestamp = timestamp.ok_or(Cause::Malformed)?;
     Claim {
