@@ -12,6 +12,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use smallvec::smallvec;
@@ -22,19 +23,19 @@ use super::pointer::Found;
 const BODY_MAX: usize = 16 * 1024;
 /// Shapes kept of one set of pointers. An event type has a few, a provider as many as its types.
 const SHAPES_MAX: usize = 8;
-/// Sets of pointers whose shapes a thread keeps.
-const SETS_MAX: usize = 64;
+/// What a thread keeps takes no more than this, in bytes; then it begins anew.
+const BYTES_MAX: usize = 8 * 1024 * 1024;
 /// After so many bodies in a row that had none of the shapes kept...
 const STRIKES_MAX: u32 = 16;
 /// ...so many are read the long way at once: bodies that are never alike cost next to nothing.
 const REST: u32 = 64;
 
 thread_local! {
-    static KEPT: RefCell<Vec<Option<Kept>>> = const { RefCell::new(Vec::new()) };
+    static KEPT: RefCell<AllKept> = RefCell::default();
 }
 
 /// Tells one set of pointers from another, in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct SetId(u64);
 
 impl SetId {
@@ -55,14 +56,11 @@ pub(super) fn find<'a>(
     if body.len() > BODY_MAX {
         return long();
     }
-    KEPT.with_borrow_mut(|kept| {
-        kept.resize_with(SETS_MAX, || None);
-        // Sets are numbered one after the other, so those in use hardly share a place.
-        let Some(place) = kept.get_mut(set.0 as usize % SETS_MAX) else { return long() };
-        let kept = match place {
-            Some(kept) if kept.set == set => kept,
-            _ => place.insert(Kept { set, shapes: Vec::new(), strikes: 0, rest: 0 }),
-        };
+    KEPT.with_borrow_mut(|all| {
+        let kept = all.sets.entry(set).or_insert_with(|| {
+            all.bytes += size_of::<Kept>();
+            Kept::default()
+        });
         if kept.rest > 0 {
             kept.rest -= 1;
             return long();
@@ -71,14 +69,26 @@ pub(super) fn find<'a>(
             return Ok(found);
         }
         let found = long()?;
+        all.bytes -= kept.bytes();
         kept.learn(body, &found);
+        all.bytes += kept.bytes();
+        if all.bytes > BYTES_MAX {
+            *all = AllKept::default();
+        }
         Ok(found)
     })
 }
 
+/// All that a thread keeps.
+#[derive(Default)]
+struct AllKept {
+    sets: HashMap<SetId, Kept, foldhash::fast::RandomState>,
+    bytes: usize,
+}
+
 /// The shapes of one set of pointers, those that fit often in front.
+#[derive(Default)]
 struct Kept {
-    set: SetId,
     shapes: Vec<Shape>,
     /// How many bodies in a row had none of them.
     strikes: u32,
@@ -108,6 +118,10 @@ impl Kept {
         let Some(shape) = Shape::of(body, found) else { return };
         self.shapes.truncate(SHAPES_MAX - 1);
         self.shapes.push(shape);
+    }
+
+    fn bytes(&self) -> usize {
+        self.shapes.iter().map(Shape::bytes).sum()
     }
 }
 
@@ -155,6 +169,10 @@ impl Shape {
         }
         edges.sort_by_key(|edge| edge.at);
         Some(Self { text: body.into(), slots: found.len(), values: values_of(body), edges })
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.text.len() + size_of_val(&*self.values) + size_of_val(&*self.edges)
     }
 
     /// What is found in a body of this shape; nothing for one of another shape.

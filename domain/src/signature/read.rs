@@ -9,6 +9,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use compact_str::CompactString;
+use smallvec::SmallVec;
 
 use super::key::MAC_BYTES_MAX;
 use super::scheme::{Encoding, GenericHmac, StandardWebhooks, TimeUnit, TimestampedList, Tolerance};
@@ -75,14 +76,14 @@ impl<'h> Claim<'h> {
 /// Decoded signatures, all of the length that the scheme's hash gives.
 pub(super) struct Signatures {
     /// Each is as long as `length` says; what follows is zero.
-    decoded: Vec<[u8; MAC_BYTES_MAX]>,
+    decoded: SmallVec<[[u8; MAC_BYTES_MAX]; 2]>,
     length: usize,
     most: usize,
 }
 
 impl Signatures {
     fn new(length: usize, most: usize) -> Self {
-        Self { decoded: Vec::new(), length: length.min(MAC_BYTES_MAX), most }
+        Self { decoded: SmallVec::new(), length: length.min(MAC_BYTES_MAX), most }
     }
 
     fn none() -> Self {

@@ -9,7 +9,6 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ledgerline_domain::ports::Appended;
 use ledgerline_domain::{Error, Result};
 use tokio::sync::oneshot;
 
@@ -21,19 +20,20 @@ pub(crate) struct Job {
     pub records: Vec<(u16, Bytes)>,
     /// Bytes of all its frames.
     pub bytes: usize,
-    answer: oneshot::Sender<Result<Vec<Appended>>>,
+    /// Takes the position of the first record; the others follow it without a gap.
+    answer: oneshot::Sender<Result<u64>>,
 }
 
 impl Job {
     /// An append and where its answer will come.
-    pub fn new(records: Vec<(u16, Bytes)>) -> (Self, oneshot::Receiver<Result<Vec<Appended>>>) {
+    pub fn new(records: Vec<(u16, Bytes)>) -> (Self, oneshot::Receiver<Result<u64>>) {
         let bytes = records.iter().map(|(_, data)| HEADER_BYTES + data.len()).sum();
         let (answer, receiver) = oneshot::channel();
         (Self { records, bytes, answer }, receiver)
     }
 
     /// Answers the caller, who may have gone.
-    pub fn answer(self, result: Result<Vec<Appended>>) {
+    pub fn answer(self, result: Result<u64>) {
         let _ = self.answer.send(result);
     }
 }

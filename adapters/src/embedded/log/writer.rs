@@ -13,8 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use bytes::Bytes;
-use ledgerline_domain::ids::SequenceNumber;
-use ledgerline_domain::ports::{Appended, Clock};
+use ledgerline_domain::ports::Clock;
 use ledgerline_domain::{Error, ErrorKind, Result};
 
 use super::Shared;
@@ -107,7 +106,7 @@ impl Writer {
             }
         }
         let started_at = (self.offset, self.next);
-        let (pages, lasts, places) = self.encode(&batch);
+        let (pages, lasts, firsts) = self.encode(&batch);
         let put = self.put(pages);
         let bytes = match put {
             Ok(bytes) => bytes,
@@ -122,30 +121,28 @@ impl Writer {
         self.publish(Block { first: started_at.1, bytes, lasts: lasts.into() });
         self.shared.batches.fetch_add(1, Ordering::Relaxed);
         self.shared.records.fetch_add(batch.records as u64, Ordering::Relaxed);
-        for (job, places) in batch.jobs.into_iter().zip(places) {
-            job.answer(Ok(places));
+        for (job, first) in batch.jobs.into_iter().zip(firsts) {
+            job.answer(Ok(first));
         }
         true
     }
 
-    /// The begun page and the frames of a batch, the last position per shard (0: none), and each job's answer.
-    fn encode(&mut self, batch: &Batch) -> (Pages, Vec<u64>, Vec<Vec<Appended>>) {
+    /// The begun page and the frames of a batch, the last position per shard (0: none), and each job's first.
+    fn encode(&mut self, batch: &Batch) -> (Pages, Vec<u64>, Vec<u64>) {
         let arrived_at = self.clock.now().nanos();
         // Not one byte more, or the page boundary is lost.
         let room = (self.begun_page.len() + batch.bytes).next_multiple_of(PAGE_BYTES);
         let mut pages = Pages::with_capacity(room);
         pages.end().extend_from_slice(&self.begun_page);
         let mut lasts = vec![0; self.shards.len()];
-        let mut places = Vec::with_capacity(batch.jobs.len());
+        let mut firsts = Vec::with_capacity(batch.jobs.len());
         let mut batch_index = 0;
         for job in &batch.jobs {
-            let mut answer = Vec::with_capacity(job.records.len());
+            firsts.push(self.next);
             for (shard, data) in &job.records {
                 // Shards come from `shard_index`, lengths are bounded by `append_bytes_max`.
                 let index = usize::from(*shard);
-                let (Some(before), Some(last), Some(id)) =
-                    (self.shards.get_mut(index), lasts.get_mut(index), self.shared.shards.get(index))
-                else {
+                let (Some(before), Some(last)) = (self.shards.get_mut(index), lasts.get_mut(index)) else {
                     continue;
                 };
                 let frame = Frame {
@@ -159,13 +156,11 @@ impl Writer {
                 frame.write(pages.end(), self.segment.salt, data);
                 *before = Before { count: frame.ordinal, last: self.next };
                 *last = self.next;
-                answer.push(Appended { shard: id.clone(), sequence: SequenceNumber::from_u64(self.next) });
                 self.next += 1;
                 batch_index += 1;
             }
-            places.push(answer);
         }
-        (pages, lasts, places)
+        (pages, lasts, firsts)
     }
 
     /// Writes and syncs; gives the frames for readers.
