@@ -63,10 +63,9 @@ async fn run() {
         let began = Watch::start();
         std::thread::scope(|scope| {
             // Whole payments for each.
-            let halves = bodies
-                .chunks(EVENTS / 2)
-                .map(|half| scope.spawn(|| assert_eq!(parse_and_fold(half.iter().map(AsRef::as_ref)).0, EVENTS / 6)));
-            halves.collect::<Vec<_>>()
+            for half in bodies.chunks(EVENTS / 2) {
+                scope.spawn(|| assert_eq!(parse_and_fold(half.iter().map(AsRef::as_ref)).0, EVENTS / 6));
+            }
         });
         timed(6, began);
         for threads in 1..=cores.min(2) {

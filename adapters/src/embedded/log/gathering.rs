@@ -4,7 +4,7 @@
 //! latency. So:
 //!
 //! - The appends of the last batch and those that came while it was synced are the callers that are
-//!   about; when three in four of them wait again, the batch is closed. The others keep the processor
+//!   about; when five in six of them wait again, the batch is closed. The others keep the processor
 //!   busy while the disk works: with all of them in one batch, each would wait for the other.
 //! - The busier the log, the longer the wait may be: the full `gather_max` at [`BUSY_JOBS`] appends
 //!   within that time, with the square of the rate below it, so that at half the load latency is
@@ -36,7 +36,7 @@ impl Gathering {
 
     /// How many appends are worth waiting for.
     pub fn expected(&self) -> usize {
-        self.callers - self.callers / 4
+        self.callers - self.callers / 6
     }
 
     /// Longest wait for the next batch.
@@ -94,10 +94,10 @@ mod tests {
     #[test]
     fn expects_those_it_saw_and_forgets_them_slowly() {
         let mut gathering = after(100, 28, 1000);
-        assert_eq!(gathering.expected(), 96);
+        assert_eq!(gathering.expected(), 107);
         let now = Instant::now();
         gathering.note(64, 0, now);
-        assert_eq!(gathering.expected(), 84);
+        assert_eq!(gathering.expected(), 94);
         for _ in 0..60 {
             gathering.note(1, 0, now);
         }
