@@ -5,6 +5,7 @@
 //! body is checked to be JSON on the way.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -96,7 +97,7 @@ impl Pointers {
     }
 
     /// The same of a body that is like no other.
-    pub(super) fn walk<'a>(&self, body: &'a [u8]) -> Result<Found<'a>, String> {
+    pub(super) fn walk<'a>(&self, body: &'a [u8]) -> Result<Walked<'a>, String> {
         let mut found: Found<'a> = smallvec![None; self.texts.len()];
         let text = simdutf8::basic::from_utf8(body).map_err(|_| {
             let at = std::str::from_utf8(body).map_or_else(|e| e.valid_up_to(), str::len);
@@ -106,12 +107,21 @@ impl Pointers {
             return Err(format!("the body is nested deeper than {DEPTH_MAX} levels"));
         }
         let mut json = sonic_rs::Deserializer::from_str(text);
-        Walk { node: &self.root, found: &mut found, parts_only: false }
+        let lost = Cell::new(false);
+        Walk { node: &self.root, found: &mut found, lost: &lost, parts_only: false }
             .deserialize(&mut json)
             .and_then(|()| json.end())
             .map_err(|e| format!("the body is not JSON (at byte {})", e.offset()))?;
-        Ok(found)
+        Ok(Walked { found, lost: lost.get() })
     }
+}
+
+/// What a walk gives.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Walked<'a> {
+    pub found: Found<'a>,
+    /// Whether parts of a value were not read to their end.
+    pub lost: bool,
 }
 
 /// Whether brackets outside of strings nest deeper than [`DEPTH_MAX`].
@@ -143,6 +153,7 @@ fn is_too_deep(body: &[u8]) -> bool {
 struct Walk<'n, 'f, 'a> {
     node: &'n Node,
     found: &'f mut Found<'a>,
+    lost: &'f Cell<bool>,
     /// The node's own slot is filled already: only its children are wanted.
     parts_only: bool,
 }
@@ -161,7 +172,10 @@ impl<'a> DeserializeSeed<'a> for Walk<'_, '_, 'a> {
         {
             // Wanted as a whole and in parts: read the parts out of the text just found.
             let mut inner = sonic_rs::Deserializer::from_str(raw);
-            let _ = Walk { node: self.node, found: self.found, parts_only: true }.deserialize(&mut inner);
+            let parts = Walk { node: self.node, found: self.found, lost: self.lost, parts_only: true };
+            if parts.deserialize(&mut inner).is_err() {
+                self.lost.set(true);
+            }
         }
         let place = &mut self.found[slot];
         if place.is_none() {
@@ -184,7 +198,7 @@ impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
             match child {
                 Some((at, node)) if at >= 64 || seen & (1 << at) == 0 => {
                     seen |= if at < 64 { 1 << at } else { 0 };
-                    map.next_value_seed(Walk { node, found: self.found, parts_only: false })?;
+                    map.next_value_seed(Walk { node, found: self.found, lost: self.lost, parts_only: false })?;
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -199,9 +213,9 @@ impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
         loop {
             let wanted = if self.node.children.is_empty() { None } else { self.node.child(&index.to_string()) };
             let more = match wanted {
-                Some((_, node)) => {
-                    seq.next_element_seed(Walk { node, found: self.found, parts_only: false })?.is_some()
-                }
+                Some((_, node)) => seq
+                    .next_element_seed(Walk { node, found: self.found, lost: self.lost, parts_only: false })?
+                    .is_some(),
                 None => seq.next_element::<IgnoredAny>()?.is_some(),
             };
             if !more {

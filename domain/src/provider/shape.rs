@@ -15,15 +15,18 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::de::IgnoredAny;
 use smallvec::smallvec;
 
-use super::pointer::Found;
+use super::pointer::{Found, Walked};
 
 /// Longest body that is kept, in bytes.
 const BODY_MAX: usize = 16 * 1024;
+/// Longest number that is plain: the walk refuses some that no computer's number can hold.
+const NUMBER_MAX: usize = 32;
 /// Shapes kept of one set of pointers. An event type has a few, a provider as many as its types.
 const SHAPES_MAX: usize = 8;
-/// What a thread keeps takes no more than this, in bytes; then it begins anew.
+/// When what a thread keeps takes more than this, in bytes, it begins anew.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 /// After so many bodies in a row that had none of the shapes kept...
 const STRIKES_MAX: u32 = 16;
@@ -51,31 +54,31 @@ impl SetId {
 pub(super) fn find<'a>(
     set: SetId,
     body: &'a [u8],
-    long: impl FnOnce() -> Result<Found<'a>, String>,
+    long: impl FnOnce() -> Result<Walked<'a>, String>,
 ) -> Result<Found<'a>, String> {
     if body.len() > BODY_MAX {
-        return long();
+        return long().map(|walked| walked.found);
     }
     KEPT.with_borrow_mut(|all| {
+        if all.bytes > BYTES_MAX {
+            *all = AllKept::default();
+        }
         let kept = all.sets.entry(set).or_insert_with(|| {
             all.bytes += size_of::<Kept>();
             Kept::default()
         });
         if kept.rest > 0 {
             kept.rest -= 1;
-            return long();
+            return long().map(|walked| walked.found);
         }
         if let Some(found) = kept.read(body) {
             return Ok(found);
         }
-        let found = long()?;
+        let walked = long()?;
         all.bytes -= kept.bytes();
-        kept.learn(body, &found);
+        kept.learn(body, &walked);
         all.bytes += kept.bytes();
-        if all.bytes > BYTES_MAX {
-            *all = AllKept::default();
-        }
-        Ok(found)
+        Ok(walked.found)
     })
 }
 
@@ -110,12 +113,12 @@ impl Kept {
         None
     }
 
-    fn learn(&mut self, body: &[u8], found: &Found<'_>) {
+    fn learn(&mut self, body: &[u8], walked: &Walked<'_>) {
         self.strikes += 1;
         if self.strikes > STRIKES_MAX {
             self.rest = REST;
         }
-        let Some(shape) = Shape::of(body, found) else { return };
+        let Some(shape) = Shape::of(body, walked) else { return };
         self.shapes.truncate(SHAPES_MAX - 1);
         self.shapes.push(shape);
     }
@@ -130,9 +133,9 @@ struct Shape {
     text: Box<[u8]>,
     slots: usize,
     /// Its values that are neither object nor array, in order.
-    values: Vec<Value>,
+    values: Box<[Value]>,
     /// Where that begins and ends which was found, in order.
-    edges: Vec<Edge>,
+    edges: Box<[Edge]>,
 }
 
 /// Where a value is.
@@ -151,8 +154,12 @@ struct Edge {
 }
 
 impl Shape {
-    /// The shape of a body in which this was found. None if a value that was found is not as it stands there.
-    fn of(body: &[u8], found: &Found<'_>) -> Option<Self> {
+    /// The shape of a body in which this was found. None where another body of the same shape might be found to
+    /// hold other things: the walk lost some, takes more than JSON, or gives a value not as it stands there.
+    fn of(body: &[u8], Walked { found, lost }: &Walked<'_>) -> Option<Self> {
+        if *lost || serde_json::from_slice::<IgnoredAny>(body).is_err() {
+            return None;
+        }
         let mut edges = Vec::new();
         for (slot, value) in found.iter().enumerate() {
             let value = match value {
@@ -168,7 +175,8 @@ impl Shape {
             edges.push(Edge { at: at + value.len(), slot, ends: true });
         }
         edges.sort_by_key(|edge| edge.at);
-        Some(Self { text: body.into(), slots: found.len(), values: values_of(body), edges })
+        let values = values_of(body).into();
+        Some(Self { text: body.into(), slots: found.len(), values, edges: edges.into() })
     }
 
     fn bytes(&self) -> usize {
@@ -178,7 +186,7 @@ impl Shape {
     /// What is found in a body of this shape; nothing for one of another shape.
     fn read<'a>(&self, body: &'a [u8]) -> Option<Found<'a>> {
         let mut places = Places { body, found: smallvec![None; self.slots], begins: smallvec![0; self.slots] };
-        let (mut values, mut edges) = (self.values.iter(), self.edges.as_slice());
+        let (mut values, mut edges) = (self.values.iter(), &*self.edges);
         // Up to here the two were compared.
         let (mut own, mut at) = (0, 0);
         loop {
@@ -272,7 +280,7 @@ fn plain_value(text: &[u8]) -> Option<usize> {
             let whole = if text.get(sign) == Some(&b'0') { 1 } else { digits(sign) };
             let end = sign + whole;
             let decimals = if text.get(end) == Some(&b'.') { 1 + digits(end + 1) } else { 0 };
-            (whole > 0 && decimals != 1).then_some(end + decimals)
+            (whole > 0 && decimals != 1 && end + decimals <= NUMBER_MAX).then_some(end + decimals)
         }
     }
 }
@@ -287,8 +295,11 @@ fn values_of(json: &[u8]) -> Vec<Value> {
             _ => rest.iter().position(|byte| between_values(*byte)).unwrap_or(rest.len()),
         };
         let end = at + length.max(1);
-        let behind = json.get(end..).unwrap_or_default().iter().find(|byte| !byte.is_ascii_whitespace());
-        if length > 0 && behind != Some(&b':') {
+        let is_key = || {
+            let behind = json.get(end..).unwrap_or_default().iter().find(|byte| !byte.is_ascii_whitespace());
+            behind == Some(&b':')
+        };
+        if length > 0 && !is_key() {
             let plain = rest.first() == Some(&b'"') && rest.get(1..).and_then(to_quote) == Some(length - 1);
             values.push(Value { start: at, end, plain });
         }
