@@ -25,7 +25,7 @@ use crate::spilled::Compared;
 use crate::within::Within;
 
 /// Live records per page.
-const PAGE_RECORDS: usize = 4000;
+const PAGE_RECORDS: usize = 1000;
 /// Parts of the live records per thread, which are read side by side.
 const PARTS: usize = 2;
 /// Records that are brought into the processor's cache at once.
