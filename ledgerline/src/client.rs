@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use crate::exit::{Exit, Failure, Outcome};
 
 /// Longest wait for an answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest answer that is read, in bytes.
@@ -47,6 +47,23 @@ impl Target {
         let port = authority.port_u16().unwrap_or(80);
         let path = uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
         Ok(Self { authority: format!("{}:{port}", authority.host()), host, path })
+    }
+
+    /// The bytes of a request's first lines: method, path, host.
+    pub fn post_head(&self) -> Vec<u8> {
+        let head = [b"POST ", self.path.as_bytes(), b" HTTP/1.1\r\nhost: ", self.host.as_bytes(), b"\r\n"];
+        head.concat()
+    }
+
+    /// Opens a connection. Where nobody answers the code is [`Exit::Busy`].
+    pub async fn connect(&self) -> Outcome<TcpStream> {
+        let authority = &self.authority;
+        let failed = |why: String| Failure::new(Exit::Busy, format!("connect to {authority}: {why}"));
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(authority));
+        let stream =
+            stream.await.map_err(|_| failed("no answer in time".into()))?.map_err(|e| failed(e.to_string()))?;
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
     }
 
     /// The same server, another path.
@@ -147,14 +164,10 @@ impl Client {
     }
 
     async fn connect(&self) -> Outcome<SendRequest<Full<Bytes>>> {
-        let authority = &self.target.authority;
-        let failed = |why: String| Failure::new(Exit::Busy, format!("connect to {authority}: {why}"));
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(authority));
-        let stream =
-            stream.await.map_err(|_| failed("no answer in time".into()))?.map_err(|e| failed(e.to_string()))?;
-        let _ = stream.set_nodelay(true);
+        let stream = self.target.connect().await?;
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| failed(e.to_string()))?;
+            handshake.map_err(|e| Failure::new(Exit::Busy, format!("connect to {}: {e}", self.target.authority)))?;
         // The connection's errors come back through the request that it was for.
         tokio::spawn(async move {
             let _ = connection.await;

@@ -8,6 +8,7 @@
 //! or the disk failed (then [`EmbeddedLog::failure`] says so and only a restart helps).
 //! [`ErrorKind::Data`](ledgerline_domain::ErrorKind::Data): a file is damaged or was released.
 
+mod ahead;
 mod direct;
 mod frame;
 mod gathering;
@@ -155,7 +156,7 @@ impl EmbeddedLog {
             begun_page: recovered.begun_page,
             next: recovered.position,
             shards: recovered.shards,
-            prepared: None,
+            ahead: None,
         };
         let thread = std::thread::Builder::new()
             .name("ledgerline-log".into())

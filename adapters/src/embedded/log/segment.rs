@@ -37,8 +37,8 @@ pub(crate) const HEADER_BYTES: usize = 4096;
 const MAGIC: &[u8; 8] = b"LDGRLOG1";
 const VERSION: u32 = 1;
 const SHARDS_AT: usize = 36;
-/// Zeros are written in pieces of this size.
-const ZERO_BYTES: usize = 1024 * 1024;
+/// Zeros are written in pieces of this size: short enough that a sync hardly waits for one.
+pub(crate) const ZERO_BYTES: usize = 128 * 1024;
 /// At least this far apart are the places that a segment remembers.
 const MARK_BYTES: u64 = 256 * 1024;
 
@@ -180,18 +180,15 @@ impl Fields<'_> {
 
 const _: () = assert!(SHARDS_AT + 16 * (crate::embedded::SHARDS_MAX as usize) <= HEADER_BYTES - 4);
 
-/// How the zeros of a new file reach the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pace {
-    /// All at once: somebody waits for the file.
-    AtOnce,
-    /// Piece by piece, so that the syncs of a log that is being written stay short.
-    Gently,
-}
-
-/// Writes a file of zeros, ready to become a segment. On an error nothing is left behind.
-pub(crate) fn prepare(path: &Path, bytes: u64, pace: Pace, hook: Option<&DiskHook>) -> Result<()> {
-    let fill = || -> io::Result<()> {
+/// Writes a file of zeros, ready to become a segment. Before each piece `may` is asked how far the zeros may
+/// go, given how far they are; `None` abandons them. On an error nothing is left behind.
+pub(crate) fn prepare(
+    path: &Path,
+    bytes: u64,
+    mut may: impl FnMut(u64) -> Option<u64>,
+    hook: Option<&DiskHook>,
+) -> Result<()> {
+    let mut fill = || -> io::Result<()> {
         DiskHook::ask(hook, DiskStep::Create)?;
         let file = File::create(path)?;
         // Not every file system can; the zeros do the rest.
@@ -201,14 +198,17 @@ pub(crate) fn prepare(path: &Path, bytes: u64, pace: Pace, hook: Option<&DiskHoo
         }
         let mut file = SegmentFile::new(file, path, bytes);
         let zeros = Pages::zeros(ZERO_BYTES);
-        let mut offset = 0;
+        let (mut offset, mut allowed) = (0, 0);
         while offset < bytes {
+            if offset >= allowed {
+                // What went past the cache leaves nothing to be written later.
+                if offset > 0 && !file.is_direct() {
+                    file.sync_data()?;
+                }
+                allowed = may(offset).ok_or_else(|| io::Error::other("it is not needed any more"))?;
+            }
             let piece = usize::try_from(bytes - offset).unwrap_or(ZERO_BYTES).min(ZERO_BYTES);
             file.write_pages(zeros.bytes().get(..piece).unwrap_or_default(), offset)?;
-            // What went past the cache leaves nothing to be written later.
-            if pace == Pace::Gently && !file.is_direct() {
-                file.sync_data()?;
-            }
             offset += piece as u64;
         }
         file.sync_all()

@@ -9,7 +9,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -17,14 +16,15 @@ use ledgerline_domain::ports::Clock;
 use ledgerline_domain::{Error, ErrorKind, Result};
 
 use super::Shared;
+use super::ahead::{self, Ahead};
 use super::direct::{PAGE_BYTES, Pages, SegmentFile};
 use super::frame::Frame;
 use super::gathering::Gathering;
 use super::options::{DiskHook, DiskStep};
 use super::queue::Batch;
-use super::segment::{Before, HEADER_BYTES, Pace, Segment, prepare};
+use super::segment::{Before, HEADER_BYTES, Segment, prepare};
 use super::view::Block;
-use crate::embedded::files::{file_error, remove_file};
+use crate::embedded::files::file_error;
 
 /// Name of a file that is about to become a segment.
 const PREPARED_NAME: &str = "next.tmp";
@@ -51,7 +51,7 @@ pub(crate) struct Writer {
     /// Per shard, everything written.
     pub shards: Vec<Before>,
     /// The next segment's file, being filled with zeros.
-    pub prepared: Option<JoinHandle<Result<()>>>,
+    pub ahead: Option<Ahead>,
 }
 
 /// Fails the queue however the thread ends, so that no caller waits for ever.
@@ -77,10 +77,6 @@ impl Writer {
             }
             gathering.note(jobs, waiting, Instant::now());
             self.prepare_ahead();
-        }
-        if let Some(prepared) = self.prepared.take() {
-            let _ = prepared.join();
-            let _ = remove_file(&self.dir.join(PREPARED_NAME));
         }
     }
 
@@ -206,10 +202,9 @@ impl Writer {
 
     /// Makes sure that a file of zeros is ready; most often it was made ahead.
     fn prepared_file(&mut self) -> Result<()> {
-        let ahead = self.prepared.take().and_then(|thread| thread.join().ok());
-        if !matches!(ahead, Some(Ok(()))) {
+        if !self.ahead.take().is_some_and(|ahead| ahead.finish().is_ok()) {
             let options = &self.shared.options;
-            prepare(&self.dir.join(PREPARED_NAME), options.segment_bytes, Pace::AtOnce, options.hook.as_ref())?;
+            prepare(&self.dir.join(PREPARED_NAME), options.segment_bytes, at_once, options.hook.as_ref())?;
         }
         Ok(())
     }
@@ -225,17 +220,19 @@ impl Writer {
         Ok(())
     }
 
-    /// Starts to prepare the next segment when this one is half full.
+    /// Begins the next segment and lets it grow with this one.
     fn prepare_ahead(&mut self) {
-        let bytes = self.shared.options.segment_bytes;
-        if self.prepared.is_none() && self.offset > bytes / 2 {
-            let path = self.dir.join(PREPARED_NAME);
-            let hook = self.shared.options.hook.clone();
-            let work = move || prepare(&path, bytes, Pace::Gently, hook.as_ref());
-            // Without a thread the segment is made when it is needed.
-            self.prepared = std::thread::Builder::new().name("ledgerline-segment".into()).spawn(work).ok();
+        let options = &self.shared.options;
+        if let Some(due) = ahead::due(self.offset, options.segment_bytes) {
+            let begin = || Ahead::begin(self.dir.join(PREPARED_NAME), options.segment_bytes, options.hook.clone());
+            self.ahead.get_or_insert_with(begin).step(due);
         }
     }
+}
+
+/// All zeros without a pause: somebody waits for the file.
+fn at_once(_: u64) -> Option<u64> {
+    Some(u64::MAX)
 }
 
 /// Makes the first segment of a new log.
@@ -246,7 +243,7 @@ pub(crate) fn first_segment(
     hook: Option<&DiskHook>,
 ) -> Result<Segment> {
     let prepared = dir.join(PREPARED_NAME);
-    prepare(&prepared, bytes, Pace::AtOnce, hook)?;
+    prepare(&prepared, bytes, at_once, hook)?;
     let segment = Segment::new(dir, 1, 0, vec![Before::default(); shards]);
     segment.create(dir, &prepared)?;
     Ok(segment)

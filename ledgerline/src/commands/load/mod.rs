@@ -1,32 +1,29 @@
 //! `load`: signed requests as fast as the connections carry them, and how long each took.
-//!
-//! Bodies are made before the clock starts. When all have been sent they come again as new payments:
-//! the last six characters of payment and event ids are replaced, so that no request is a duplicate.
+
+mod bodies;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use ledgerline_domain::ports::Clock as _;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
+use self::bodies::Bodies;
+use self::wire::Wire;
 use crate::cli::LoadArgs;
-use crate::client::{Client, Pace, Target};
+use crate::client::{Pace, Target};
 use crate::commands::send;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::latency::Latencies;
 use crate::output::{self, Output};
-use crate::payments::{self, Shape};
+use crate::payments::Shape;
 use crate::sender::Signer;
 use crate::settings::Loaded;
 use crate::wiring::SystemClock;
 use crate::words;
-
-/// Characters of an id that change from round to round.
-const TAIL: usize = 6;
 
 /// What was measured. Latencies are microseconds.
 #[derive(Debug, Serialize)]
@@ -112,7 +109,7 @@ async fn connection(
     target: Target,
     until: Instant,
 ) -> Outcome<(Latencies, BTreeMap<u16, u64>)> {
-    let mut client = Client::new(target);
+    let mut wire = Wire::new(target);
     let mut latencies = Latencies::default();
     let mut answers = BTreeMap::new();
     while Instant::now() < until {
@@ -122,10 +119,10 @@ async fn connection(
         let (id, body) = bodies.next();
         let signed = signer.request(&id, SystemClock.now(), &body)?;
         let sent = Instant::now();
-        let status = match client.post(&signed.headers, signed.body).await {
-            Ok(answer) => {
+        let status = match wire.post(&signed.headers, &signed.body).await {
+            Ok(status) => {
                 latencies.note(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX));
-                answer.status
+                status
             }
             Err(failure) if failure.exit == Exit::Busy => {
                 tracing::debug!(%failure, "no answer");
@@ -158,90 +155,4 @@ fn print(report: &Report, json: bool, out: &mut Output) -> Outcome<()> {
         table.add_row([format!("answered {answer}"), words::thousands(*count)]);
     }
     out.table(&table, 0)
-}
-
-/// Prepared bodies and whose turn it is.
-struct Bodies {
-    templates: Vec<Template>,
-    turn: AtomicUsize,
-}
-
-/// One body, and where in it the tails of ids are.
-struct Template {
-    id: String,
-    body: Bytes,
-    tails: Vec<usize>,
-}
-
-impl Bodies {
-    fn make(shape: Shape, payments: usize, seed: u64) -> Self {
-        let mut templates = Vec::new();
-        for story in payments::stories(shape, payments, seed) {
-            for event in story.events {
-                let mut tails = Vec::new();
-                for id in [story.payment.as_bytes(), event.id.as_bytes()] {
-                    let found = event.body.windows(id.len()).enumerate().filter(|(_, window)| *window == id);
-                    tails.extend(found.map(|(at, _)| at + id.len() - TAIL));
-                }
-                templates.push(Template { id: event.id, body: event.body, tails });
-            }
-        }
-        Self { templates, turn: AtomicUsize::new(0) }
-    }
-
-    /// The next request's id and body.
-    fn next(&self) -> (String, Bytes) {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let round = turn / self.templates.len().max(1);
-        let Some(template) = self.templates.get(turn % self.templates.len().max(1)) else {
-            return (String::new(), Bytes::new());
-        };
-        if round == 0 {
-            return (template.id.clone(), template.body.clone());
-        }
-        let tail = tail(round);
-        let mut body = template.body.to_vec();
-        for at in &template.tails {
-            if let Some(place) = body.get_mut(*at..*at + TAIL) {
-                place.copy_from_slice(&tail);
-            }
-        }
-        (format!("{}{round}", template.id), body.into())
-    }
-}
-
-/// The tail of ids in a round. Rounds repeat after 100 000, which is billions of requests.
-fn tail(round: usize) -> [u8; TAIL] {
-    let mut tail = *b"r00000";
-    let digits = format!("{:05}", round % 100_000);
-    for (place, digit) in tail.iter_mut().skip(1).zip(digits.bytes()) {
-        *place = digit;
-    }
-    tail
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn no_body_comes_twice_and_rounds_stay_readable() {
-        for shape in [Shape::Stripe, Shape::Plain] {
-            let bodies = Bodies::make(shape, 30, 1);
-            let count = bodies.templates.len();
-            let all: HashSet<Bytes> = (0..count * 3).map(|_| bodies.next().1).collect();
-            assert_eq!(all.len(), count * 3);
-            for body in &all {
-                assert!(serde_json::from_slice::<serde_json::Value>(body).is_ok());
-            }
-            let ids: HashSet<String> = all
-                .iter()
-                .filter_map(|b| {
-                    serde_json::from_slice::<serde_json::Value>(b).ok()?.get("id")?.as_str().map(str::to_owned)
-                })
-                .collect();
-            assert_eq!(ids.len(), count * 3, "event ids are new in every round");
-        }
-    }
 }
