@@ -1,42 +1,60 @@
-//! One timer per connection and purpose, set anew for each request.
+//! One timer per connection and purpose, for each request.
 //!
-//! A timer of tokio costs a lock when it is made and one when it is dropped. One that stays and is only
-//! ever moved to a later time costs neither, so what every request has to wait for at most, its head and
-//! its append, is timed by timers that live as long as the connection.
+//! A timer of tokio costs a lock when it is made and one when it is dropped, and something whenever it is set.
+//! What every request has to wait for at most, its head and its append, is timed by timers that live as long
+//! as the connection, and they are left alone as long as they go off no later than they should: one that
+//! goes off too early is set anew then, which is once per limit instead of once per request.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use hyper::rt::{Sleep, Timer};
 use tokio::time::{Sleep as TokioSleep, sleep_until};
 
-/// See the module. Whoever set it last is the one who is woken.
+/// See the module. Who asked last is the one who is woken.
 #[derive(Clone, Default)]
-pub(crate) struct Alarm(Arc<Mutex<Option<Pin<Box<TokioSleep>>>>>);
+pub(crate) struct Alarm(Arc<Mutex<Option<Armed>>>);
+
+/// A timer, and whom it wakes.
+struct Armed {
+    timer: Pin<Box<TokioSleep>>,
+    waker: Waker,
+}
 
 impl Alarm {
     /// Ready at `deadline`.
     pub(crate) fn until(&self, deadline: Instant) -> Deadline {
-        Deadline { alarm: self.clone(), at: deadline, is_set: false }
+        Deadline { alarm: self.clone(), at: deadline }
     }
 
     /// The result of `future`, or nothing when it takes longer than `longest`.
-    /// Who need not wait sets no timer.
-    pub(crate) async fn limit<F: Future>(&self, longest: Duration, future: F) -> Option<F::Output> {
-        let mut future = std::pin::pin!(future);
-        let mut deadline = None;
-        std::future::poll_fn(|context| {
-            if let Poll::Ready(result) = future.as_mut().poll(context) {
-                return Poll::Ready(Some(result));
-            }
-            let deadline = deadline.get_or_insert_with(|| self.until(Instant::now() + longest));
-            ready!(Pin::new(deadline).poll(context));
-            Poll::Ready(None)
-        })
-        .await
+    /// Who need not wait asks for no timer.
+    pub(crate) fn limit<F: Future + Unpin>(&self, longest: Duration, future: F) -> Limit<'_, F> {
+        Limit { alarm: self, longest, future, deadline: None }
+    }
+}
+
+/// See [`Alarm::limit`].
+pub(crate) struct Limit<'a, F> {
+    alarm: &'a Alarm,
+    longest: Duration,
+    future: F,
+    deadline: Option<Deadline>,
+}
+
+impl<F: Future + Unpin> Future for Limit<'_, F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { alarm, longest, future, deadline } = self.get_mut();
+        if let Poll::Ready(result) = Pin::new(future).poll(context) {
+            return Poll::Ready(Some(result));
+        }
+        let deadline = deadline.get_or_insert_with(|| alarm.until(Instant::now() + *longest));
+        Pin::new(deadline).poll(context).map(|()| None)
     }
 }
 
@@ -44,21 +62,27 @@ impl Alarm {
 pub(crate) struct Deadline {
     alarm: Alarm,
     at: Instant,
-    is_set: bool,
 }
 
 impl Future for Deadline {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let deadline = self.at.into();
-        let is_set = std::mem::replace(&mut self.is_set, true);
-        let mut timer = self.alarm.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if !is_set {
-            timer.as_mut().reset(deadline);
-        }
-        timer.as_mut().poll(context)
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let at = self.at.into();
+        let mut alarm = self.alarm.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let armed = match &mut *alarm {
+            Some(armed) => {
+                let early = armed.timer.deadline() <= at && !armed.timer.is_elapsed();
+                if early && armed.waker.will_wake(context.waker()) {
+                    return Poll::Pending;
+                }
+                armed.timer.as_mut().reset(at);
+                armed.waker.clone_from(context.waker());
+                armed
+            }
+            none => none.insert(Armed { timer: Box::pin(sleep_until(at)), waker: context.waker().clone() }),
+        };
+        armed.timer.as_mut().poll(context)
     }
 }
 
@@ -77,6 +101,8 @@ impl Timer for Alarm {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     const fn millis(millis: u64) -> Duration {
@@ -97,11 +123,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_timer_that_goes_off_too_early_is_set_anew_and_wakes_whoever_waits_now() {
+        let alarm = Alarm::default();
+        // Another task's, forgotten, which goes off first.
+        let other = alarm.clone();
+        let forgotten = async move { other.limit(millis(15), Box::pin(tokio::time::sleep(millis(1)))).await };
+        assert_eq!(tokio::spawn(forgotten).await.unwrap(), Some(()));
+        let before = Instant::now();
+        alarm.until(before + millis(40)).await;
+        assert!((millis(40)..millis(5_000)).contains(&before.elapsed()), "{:?}", before.elapsed());
+        // One that went off while nobody waited is no answer to the next.
+        alarm.until(Instant::now() + millis(1)).now_or_never();
+        tokio::time::sleep(millis(10)).await;
+        assert_eq!(alarm.limit(millis(20_000), Box::pin(tokio::time::sleep(millis(5)))).await, Some(()));
+    }
+
+    #[tokio::test]
     async fn what_takes_too_long_is_given_up() {
         let alarm = Alarm::default();
         for _ in 0..3 {
             assert_eq!(alarm.limit(millis(10), std::future::pending::<()>()).await, None);
-            assert_eq!(alarm.limit(millis(20_000), tokio::time::sleep(millis(5))).await, Some(()));
+            assert_eq!(alarm.limit(millis(20_000), Box::pin(tokio::time::sleep(millis(5)))).await, Some(()));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One webhook request, from its head to its answer: read, verify, split, seal, append.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,27 +35,30 @@ pub(crate) async fn receive<L: Log, S: Secrets, C: Clock>(
     State(door): State<Arc<Door<L, S, C>>>,
     request: Request,
 ) -> axum::response::Response {
-    answer(&door, request, &Alarm::default()).await.map(axum::body::Body::new)
+    answer(door, request, Alarm::default()).await.map(axum::body::Body::new)
 }
 
 /// Answers a webhook. `alarm` is the connection's, for its requests.
-pub(crate) async fn answer<L: Log, S: Secrets, C: Clock>(
-    door: &Arc<Door<L, S, C>>,
-    request: http::Request<impl Body<Data = Bytes> + Unpin>,
-    alarm: &Alarm,
-) -> http::Response<Full<Bytes>> {
-    let (mut head, body) = request.into_parts();
-    let name = head.uri.path().strip_prefix(PATH).unwrap_or_default();
-    let Some(source) = door.source(name) else {
-        door.meters.unknown_source();
-        let trail = Trail::begin(&door.traces, None, &head.headers);
-        return respond(Answer::UnknownSource, head.headers, trail);
-    };
-    let visit = Visit::new(&door.meters, &source.meters);
-    let mut trail = Trail::begin(&door.traces, Some(source.name.as_str()), &head.headers);
-    let answer = admit(door, source, &mut head.headers, body, alarm, trail.as_deref_mut()).await;
-    visit.end(answer.outcome());
-    respond(answer, head.headers, trail)
+pub(crate) fn answer<L: Log, S: Secrets, C: Clock, B: Body<Data = Bytes> + Unpin>(
+    door: Arc<Door<L, S, C>>,
+    request: http::Request<B>,
+    alarm: Alarm,
+) -> impl Future<Output = http::Response<Full<Bytes>>> + use<L, S, C, B> {
+    let (head, body) = request.into_parts();
+    let (uri, mut headers) = (head.uri, head.headers);
+    async move {
+        let name = uri.path().strip_prefix(PATH).unwrap_or_default();
+        let Some(source) = door.source(name) else {
+            door.meters.unknown_source();
+            let trail = Trail::begin(&door.traces, None, &headers);
+            return respond(Answer::UnknownSource, headers, trail);
+        };
+        let visit = Visit::new(&door.meters, &source.meters);
+        let mut trail = Trail::begin(&door.traces, Some(source.name.as_str()), &headers);
+        let answer = admit(&door, source, &mut headers, body, &alarm, trail.as_deref_mut()).await;
+        visit.end(answer.outcome());
+        respond(answer, headers, trail)
+    }
 }
 
 fn respond(answer: Answer, headers: HeaderMap, trail: Option<Box<Trail<'_>>>) -> http::Response<Full<Bytes>> {
@@ -79,8 +83,11 @@ async fn admit<L: Log, S: Secrets, C: Clock>(
         let wait = settings.retry_after;
         return if door.gate.is_closing() { Answer::Closing(wait) } else { Answer::Full(wait) };
     };
-    let reading = body::read(headers, body, settings.body_bytes_max, &mut ticket);
-    let body = match alarm.limit(settings.body_read_timeout, reading).await {
+    let read = {
+        let reading = pin!(body::read(headers, body, settings.body_bytes_max, &mut ticket));
+        alarm.limit(settings.body_read_timeout, reading).await
+    };
+    let body = match read {
         Some(Ok(body)) => body,
         Some(Err(NoBody::TooLarge)) => return Answer::TooLarge,
         Some(Err(NoBody::Broken)) => return Answer::Broken,

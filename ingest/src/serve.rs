@@ -12,6 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::{get, post};
 use bytes::Bytes;
+use futures_util::{FutureExt as _, TryFutureExt as _};
 use http::{Method, Request, Response};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -57,18 +58,20 @@ fn is_webhook(request: &Request<Incoming>) -> bool {
     request.method() == Method::POST && source.is_some_and(|source| !source.is_empty() && !source.contains('/'))
 }
 
-/// Answers a request, whatever it is about.
-async fn answer<L: Log, S: Secrets, C: Clock>(
-    door: Arc<Door<L, S, C>>,
-    routes: TowerToHyperService<Router>,
-    alarm: Alarm,
+/// Answers a request, whatever it is about. The future is moved for each request, so it is kept small: a
+/// webhook's lies in it, once, and the router's is boxed.
+fn answer<L: Log, S: Secrets, C: Clock>(
+    door: &Arc<Door<L, S, C>>,
+    routes: &TowerToHyperService<Router>,
+    alarm: &Alarm,
     request: Request<Incoming>,
-) -> Result<Response<Either<Full<Bytes>, Body>>, Infallible> {
+) -> impl Future<Output = Result<Response<Either<Full<Bytes>, Body>>, Infallible>> + use<L, S, C> {
     if is_webhook(&request) {
-        return Ok(receive::answer(&door, request, &alarm).await.map(Either::Left));
+        let answer = receive::answer(door.clone(), request, alarm.clone());
+        answer.map(|response| Ok(response.map(Either::Left))).left_future()
+    } else {
+        Box::pin(routes.call(request)).map_ok(|response| response.map(Either::Right)).right_future()
     }
-    // Boxed, so that the future of a webhook is no larger for it.
-    Ok(Box::pin(routes.call(request)).await?.map(Either::Right))
 }
 
 /// Serves until `shutdown` is ready, then stops accepting, says so on `/readyz`, and gives requests
@@ -104,7 +107,7 @@ pub async fn run<L: Log, S: Secrets, C: Clock>(
         // Answers are small and must not wait for more; a socket that refuses this still works.
         let _ = stream.set_nodelay(true);
         let (door, routes, requests) = (door.clone(), routes.clone(), Alarm::default());
-        let service = service_fn(move |request| answer(door.clone(), routes.clone(), requests.clone(), request));
+        let service = service_fn(move |request| answer(&door, &routes, &requests, request));
         let connection = http1::Builder::new()
             .timer(Alarm::default())
             .header_read_timeout(settings.head_read_timeout)

@@ -36,7 +36,6 @@ use bytes::Bytes;
 use ledgerline_domain::ids::{EntityKey, SequenceNumber, ShardId};
 use ledgerline_domain::ports::{Appended, Clock, Log, LogRecord, ReadBatch, ReadLimit};
 use ledgerline_domain::{Error, Result};
-use smallvec::SmallVec;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -227,11 +226,10 @@ impl Log for EmbeddedLog {
         let count = u32::try_from(self.shared.shards.len()).unwrap_or(u32::MAX);
         let shard = |key: &EntityKey| u16::try_from(shard_index(key, count)).unwrap_or_default();
         let records: Vec<(u16, Bytes)> = records.into_iter().map(|r| (shard(&r.key), r.data)).collect();
-        let shards: SmallVec<[u16; 4]> = records.iter().map(|(shard, _)| *shard).collect();
         let (job, answer) = Job::new(records);
         self.shared.queue.push(job)?;
-        let first = answer.await.unwrap_or_else(|_| Err(Error::retry("append to the log: its writer has stopped")))?;
-        let places = shards.iter().zip(first..).filter_map(|(shard, position)| {
+        let done = answer.await.unwrap_or_else(|_| Err(Error::retry("append to the log: its writer has stopped")))?;
+        let places = done.records.iter().zip(done.first..).filter_map(|((shard, _), position)| {
             let shard = self.shared.shards.get(usize::from(*shard))?.clone();
             Some(Appended { shard, sequence: SequenceNumber::from_u64(position) })
         });

@@ -40,7 +40,7 @@ impl Default for LogOptions {
             queue_records_max: 16 * 1024,
             queue_bytes_max: 32 * 1024 * 1024,
             batch_bytes_max: 2 * 1024 * 1024,
-            gather_max: Duration::from_millis(2),
+            gather_max: Duration::from_millis(4),
             tail_bytes_max: 8 * 1024 * 1024,
             hook: None,
         }

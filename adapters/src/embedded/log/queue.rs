@@ -20,13 +20,20 @@ pub(crate) struct Job {
     pub records: Vec<(u16, Bytes)>,
     /// Bytes of all its frames.
     pub bytes: usize,
-    /// Takes the position of the first record; the others follow it without a gap.
-    answer: oneshot::Sender<Result<u64>>,
+    answer: oneshot::Sender<Result<Done>>,
+}
+
+/// What a caller gets back.
+pub(crate) struct Done {
+    /// The position of the first record; the others follow it without a gap.
+    pub first: u64,
+    /// The records: whoever made them frees them, which costs less than in the writer's thread.
+    pub records: Vec<(u16, Bytes)>,
 }
 
 impl Job {
     /// An append and where its answer will come.
-    pub fn new(records: Vec<(u16, Bytes)>) -> (Self, oneshot::Receiver<Result<u64>>) {
+    pub fn new(records: Vec<(u16, Bytes)>) -> (Self, oneshot::Receiver<Result<Done>>) {
         let bytes = records.iter().map(|(_, data)| HEADER_BYTES + data.len()).sum();
         let (answer, receiver) = oneshot::channel();
         (Self { records, bytes, answer }, receiver)
@@ -34,7 +41,8 @@ impl Job {
 
     /// Answers the caller, who may have gone.
     pub fn answer(self, result: Result<u64>) {
-        let _ = self.answer.send(result);
+        let records = self.records;
+        let _ = self.answer.send(result.map(|first| Done { first, records }));
     }
 }
 
@@ -59,8 +67,10 @@ struct Inner {
     /// Records and bytes that wait or are being written.
     records: usize,
     bytes: usize,
-    /// The writer sleeps until so many jobs wait.
+    /// The writer sleeps until so many jobs wait; 0 while it works.
     wake_at: usize,
+    /// When the newest job came while it worked.
+    newest: Option<Instant>,
     state: State,
 }
 
@@ -112,6 +122,8 @@ impl Queue {
         let wake = inner.wake_at > 0 && inner.jobs.len() >= inner.wake_at;
         if wake {
             inner.wake_at = 0;
+        } else if inner.wake_at == 0 {
+            inner.newest = Some(Instant::now());
         }
         drop(inner);
         if wake {
@@ -135,6 +147,7 @@ impl Queue {
             inner = self.gather(inner, expected, gather_max);
         }
         inner.wake_at = 0;
+        inner.newest = None;
         let mut batch = Batch { jobs: Vec::with_capacity(inner.jobs.len()), records: 0, bytes: 0 };
         while let Some(job) = inner.jobs.pop_front() {
             if !batch.jobs.is_empty() && batch.bytes + job.bytes > self.bounds.batch_bytes {
@@ -173,12 +186,12 @@ impl Queue {
         }
     }
 
-    /// Gives the room of a batch back. How many jobs wait already.
-    pub fn done(&self, records: usize, bytes: usize) -> usize {
+    /// Gives the room of a batch back. How many jobs wait already, and since when no further one came.
+    pub fn done(&self, records: usize, bytes: usize) -> (usize, Option<Instant>) {
         let mut inner = self.lock();
         inner.records = inner.records.saturating_sub(records);
         inner.bytes = inner.bytes.saturating_sub(bytes);
-        inner.jobs.len()
+        (inner.jobs.len(), inner.newest)
     }
 
     /// Takes nothing more; what waits is still written.
@@ -283,7 +296,7 @@ mod tests {
         queue.push(job).unwrap();
         queue.fail("the disk is gone");
         queue.fail("another reason");
-        assert!(answer.try_recv().unwrap().unwrap_err().to_string().contains("the disk is gone"));
+        assert!(answer.try_recv().unwrap().err().unwrap().to_string().contains("the disk is gone"));
         assert_eq!(queue.failure().unwrap(), "the disk is gone");
         assert!(queue.take(1, Duration::ZERO).is_none());
     }

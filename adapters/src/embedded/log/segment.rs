@@ -38,7 +38,7 @@ const MAGIC: &[u8; 8] = b"LDGRLOG1";
 const VERSION: u32 = 1;
 const SHARDS_AT: usize = 36;
 /// Zeros are written in pieces of this size: short enough that a sync hardly waits for one.
-pub(crate) const ZERO_BYTES: usize = 128 * 1024;
+pub(crate) const ZERO_BYTES: usize = 256 * 1024;
 /// At least this far apart are the places that a segment remembers.
 const MARK_BYTES: u64 = 256 * 1024;
 

@@ -19,7 +19,7 @@ use super::Shared;
 use super::ahead::{self, Ahead};
 use super::direct::{PAGE_BYTES, Pages, SegmentFile};
 use super::frame::Frame;
-use super::gathering::Gathering;
+use super::gathering::{Gathering, Written};
 use super::options::{DiskHook, DiskStep};
 use super::queue::Batch;
 use super::segment::{Before, HEADER_BYTES, Segment, prepare};
@@ -70,12 +70,14 @@ impl Writer {
         let mut gathering = Gathering::new(farewell.0.options.gather_max);
         while let Some(batch) = farewell.0.queue.take(gathering.expected(), gathering.longest()) {
             let (jobs, records, bytes) = (batch.jobs.len(), batch.records, batch.bytes);
+            let began = Instant::now();
             let go_on = self.write(batch);
-            let waiting = farewell.0.queue.done(records, bytes);
+            let (waiting, newest) = farewell.0.queue.done(records, bytes);
             if !go_on {
                 break;
             }
-            gathering.note(jobs, waiting, Instant::now());
+            let ended = Instant::now();
+            gathering.note(&Written { jobs, waiting, began, newest: newest.unwrap_or(began), ended });
             self.prepare_ahead();
         }
     }
