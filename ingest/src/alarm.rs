@@ -6,12 +6,13 @@
 //! goes off too early is set anew then, which is once per limit instead of once per request.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use hyper::rt::{Sleep, Timer};
+use tokio::task::unconstrained;
 use tokio::time::{Sleep as TokioSleep, sleep_until};
 
 /// See the module. Who asked last is the one who is woken.
@@ -30,6 +31,25 @@ impl Alarm {
         Deadline { alarm: self.clone(), at: deadline }
     }
 
+    fn poll_until(&self, at: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let at = at.into();
+        let mut alarm = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let armed = match &mut *alarm {
+            Some(armed) => {
+                let early = armed.timer.deadline() <= at && !armed.timer.is_elapsed();
+                if early && armed.waker.will_wake(context.waker()) {
+                    return Poll::Pending;
+                }
+                armed.timer.as_mut().reset(at);
+                armed.waker.clone_from(context.waker());
+                armed
+            }
+            none => none.insert(Armed { timer: Box::pin(sleep_until(at)), waker: context.waker().clone() }),
+        };
+        // Past its share of the thread a task's timer would be asked in vain, and not be asked again above.
+        pin!(unconstrained(armed.timer.as_mut())).poll(context)
+    }
+
     /// The result of `future`, or nothing when it takes longer than `longest`.
     /// Who need not wait asks for no timer.
     pub(crate) fn limit<F: Future + Unpin>(&self, longest: Duration, future: F) -> Limit<'_, F> {
@@ -42,7 +62,7 @@ pub(crate) struct Limit<'a, F> {
     alarm: &'a Alarm,
     longest: Duration,
     future: F,
-    deadline: Option<Deadline>,
+    deadline: Option<Instant>,
 }
 
 impl<F: Future + Unpin> Future for Limit<'_, F> {
@@ -53,8 +73,8 @@ impl<F: Future + Unpin> Future for Limit<'_, F> {
         if let Poll::Ready(result) = Pin::new(future).poll(context) {
             return Poll::Ready(Some(result));
         }
-        let deadline = deadline.get_or_insert_with(|| alarm.until(Instant::now() + *longest));
-        Pin::new(deadline).poll(context).map(|()| None)
+        let deadline = *deadline.get_or_insert_with(|| Instant::now() + *longest);
+        alarm.poll_until(deadline, context).map(|()| None)
     }
 }
 
@@ -68,21 +88,7 @@ impl Future for Deadline {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let at = self.at.into();
-        let mut alarm = self.alarm.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let armed = match &mut *alarm {
-            Some(armed) => {
-                let early = armed.timer.deadline() <= at && !armed.timer.is_elapsed();
-                if early && armed.waker.will_wake(context.waker()) {
-                    return Poll::Pending;
-                }
-                armed.timer.as_mut().reset(at);
-                armed.waker.clone_from(context.waker());
-                armed
-            }
-            none => none.insert(Armed { timer: Box::pin(sleep_until(at)), waker: context.waker().clone() }),
-        };
-        armed.timer.as_mut().poll(context)
+        self.alarm.poll_until(self.at, context)
     }
 }
 
@@ -101,7 +107,10 @@ impl Timer for Alarm {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use futures_util::FutureExt as _;
+    use tokio::task::coop::{consume_budget, has_budget_remaining};
 
     use super::*;
 
@@ -136,6 +145,18 @@ mod tests {
         alarm.until(Instant::now() + millis(1)).now_or_never();
         tokio::time::sleep(millis(10)).await;
         assert_eq!(alarm.limit(millis(20_000), Box::pin(tokio::time::sleep(millis(5)))).await, Some(()));
+    }
+
+    #[tokio::test]
+    async fn a_task_that_used_up_its_share_of_the_thread_is_woken_too() {
+        let greedy = poll_fn(|context| {
+            while has_budget_remaining() {
+                let _ = pin!(consume_budget()).poll(context);
+            }
+            Poll::<()>::Pending
+        });
+        let limited = tokio::spawn(async move { Alarm::default().limit(millis(20), greedy).await });
+        assert_eq!(tokio::time::timeout(millis(10_000), limited).await.unwrap().unwrap(), None);
     }
 
     #[tokio::test]

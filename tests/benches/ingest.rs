@@ -1,6 +1,7 @@
 //! Durable, verified ingest against the ingest limit (axum + HMAC + four fields parsed, nothing kept), in
 //! one run: requests per second at saturation and server CPU per request, the server pinned to one core
-//! and the generator (`ledgerline load`) to the other.
+//! and the generator (`ledgerline load`) to the other. How much of its core a server used tells whether it
+//! was saturated.
 //!
 //! `cargo bench -p ledgerline-tests --bench ingest [-- CONNECTIONS SECONDS ROUNDS]`
 
@@ -17,13 +18,15 @@ const LIMIT: &str = env!("CARGO_BIN_EXE_ingest-limit");
 struct Round {
     requests_per_second: f64,
     cpu_us_per_request: f64,
+    /// Share of its core that the server used.
+    busy: f64,
     p99_us: f64,
 }
 
 fn main() {
     let arguments: Vec<usize> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
     let of = |at: usize, default: usize| arguments.get(at).copied().unwrap_or(default);
-    let (connections, seconds, rounds) = (of(0, 128), of(1, 8), of(2, 5));
+    let (connections, seconds, rounds) = (of(0, 256), of(1, 8), of(2, 5));
     let mut figures: Vec<(&str, Vec<Round>)> = vec![
         ("ingest limit: axum + HMAC + 4 fields", vec![]),
         ("ledgerline serve --role ingest", vec![]),
@@ -59,9 +62,11 @@ fn main() {
                 .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&out.stderr)));
             let requests = report["requests"].as_f64().expect("requests");
             assert_eq!(report["answers"]["200"].as_f64(), Some(requests), "{report}");
+            let cpu_us = cpu_us(&server) - before;
             rounds.push(Round {
                 requests_per_second: report["requests_per_second"].as_f64().expect("a rate"),
-                cpu_us_per_request: (cpu_us(&server) - before) / requests,
+                cpu_us_per_request: cpu_us / requests,
+                busy: cpu_us / 1e6 / report["seconds"].as_f64().expect("seconds"),
                 p99_us: report["p99_us"].as_f64().expect("a p99"),
             });
             server.kill().expect("killed");
@@ -74,9 +79,10 @@ fn main() {
     for (name, rounds) in &figures {
         let (rate, cpu) = (middle(rounds, &|r| r.requests_per_second), middle(rounds, &|r| r.cpu_us_per_request));
         println!(
-            "{name:<38} {rate:>8.0} req/s ({:.2})   {cpu:>5.1} µs CPU/request ({:.2})   p99 {:>6.2} ms",
+            "{name:<38} {rate:>8.0} req/s ({:.2})   {cpu:>5.1} µs CPU/request ({:.2})   busy {:.2}   p99 {:>6.2} ms",
             rate / limit.0,
             cpu / limit.1,
+            middle(rounds, &|r| r.busy),
             middle(rounds, &|r| r.p99_us) / 1000.0
         );
     }

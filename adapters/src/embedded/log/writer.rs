@@ -204,7 +204,7 @@ impl Writer {
 
     /// Makes sure that a file of zeros is ready; most often it was made ahead.
     fn prepared_file(&mut self) -> Result<()> {
-        if !self.ahead.take().is_some_and(|ahead| ahead.finish().is_ok()) {
+        if self.ahead.take().is_none_or(|ahead| ahead.finish().is_err()) {
             let options = &self.shared.options;
             prepare(&self.dir.join(PREPARED_NAME), options.segment_bytes, at_once, options.hook.as_ref())?;
         }
