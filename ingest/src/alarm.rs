@@ -31,6 +31,7 @@ impl Alarm {
         Deadline { alarm: self.clone(), at: deadline }
     }
 
+    /// Polls for `at`. A timer that goes off before it and wakes the same task is not touched.
     fn poll_until(&self, at: Instant, context: &mut Context<'_>) -> Poll<()> {
         let at = at.into();
         let mut alarm = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -112,6 +112,32 @@ mod tests {
     }
 
     #[test]
+    fn no_piece_is_written_before_it_may_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("next.tmp");
+        let piece = ZERO_BYTES as u64;
+        let mut asked = Vec::new();
+        // One piece, then two, then all that is left.
+        let steps = [1, 2 * piece + 1, u64::MAX];
+        let may = |at| {
+            asked.push(at);
+            steps.get(asked.len() - 1).copied()
+        };
+        prepare(&path, 5 * piece, may, None).unwrap();
+        assert_eq!(asked, [0, piece, 3 * piece]);
+        prepare(&path, 5 * piece, |at| (at < piece).then_some(1), None).unwrap_err();
+        assert!(!path.exists(), "abandoned");
+
+        let (steps, asked) = mpsc::channel();
+        for to in [piece, piece, 3 * piece] {
+            steps.send(to).unwrap();
+        }
+        assert_eq!(next_step(&asked, piece), Some(3 * piece), "what was reached already asks for nothing");
+        drop(steps);
+        assert_eq!(next_step(&asked, 3 * piece), None);
+    }
+
+    #[test]
     fn a_failed_file_is_an_error_at_the_end() {
         let dir = tempfile::tempdir().unwrap();
         let mut ahead = Ahead::begin(dir.path().join("no folder/next.tmp"), 1 << 20, None);

@@ -259,6 +259,19 @@ mod tests {
     }
 
     #[test]
+    fn it_tells_when_the_last_one_came_while_the_writer_worked() {
+        let queue = queue();
+        queue.push(job(1)).unwrap();
+        let batch = queue.take(1, Duration::ZERO).unwrap();
+        let before = Instant::now();
+        queue.push(job(1)).unwrap();
+        let (waiting, newest) = queue.done(batch.records, batch.bytes);
+        assert!(waiting == 1 && newest.unwrap() >= before);
+        let batch = queue.take(1, Duration::ZERO).unwrap();
+        assert_eq!(queue.done(batch.records, batch.bytes), (0, None), "nobody came since");
+    }
+
+    #[test]
     fn batches_close_at_their_size_and_keep_order() {
         let queue = queue();
         for records in [2, 1, 1, 3] {
