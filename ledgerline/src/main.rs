@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: ledgerline::Allocator = ledgerline::Allocator;
+
 fn main() -> ExitCode {
     ledgerline::main()
 }
