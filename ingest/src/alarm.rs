@@ -1,9 +1,9 @@
-//! One timer per connection and purpose, for each request.
+//! One timer per connection, for all that its requests wait for.
 //!
 //! A timer of tokio costs a lock when it is made and one when it is dropped, and something whenever it is set.
-//! What every request has to wait for at most, its head and its append, is timed by timers that live as long
-//! as the connection, and they are left alone as long as they go off no later than they should: one that
-//! goes off too early is set anew then, which is once per limit instead of once per request.
+//! What every request has to wait for at most, its head, its body and its append, is timed by a timer that lives as
+//! long as the connection, and it is left alone as long as it goes off no later than it should: one that goes off too
+//! early is set anew then, which is once per the shortest limit instead of once per request.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -15,7 +15,7 @@ use hyper::rt::{Sleep, Timer};
 use tokio::task::unconstrained;
 use tokio::time::{Sleep as TokioSleep, sleep_until};
 
-/// See the module. Who asked last is the one who is woken.
+/// See the module. Who asked last is the one who is woken: clones are for the parts of one task.
 #[derive(Clone, Default)]
 pub(crate) struct Alarm(Arc<Mutex<Option<Armed>>>);
 

@@ -1,7 +1,7 @@
 //! A future that runs to its end even when nobody waits for it any more.
 //!
 //! It runs in its caller's task, which costs no task of its own; when the caller is dropped half-way
-//! (it hung up, or waited long enough), the rest moves into a task of its own.
+//! (it waited long enough, or the server ends), the rest moves into a task of its own.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -36,7 +36,7 @@ pub(crate) enum Outcome {
     RateLimited,
     /// The door is full or closing, or the log slow or down.
     Unavailable,
-    /// The caller hung up before its answer; its events may be durable.
+    /// The body broke off, or the server ended before the answer; then its events may be durable.
     Abandoned,
 }
 

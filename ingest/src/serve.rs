@@ -106,14 +106,18 @@ pub async fn run<L: Log, S: Secrets, C: Clock>(
         };
         // Answers are small and must not wait for more; a socket that refuses this still works.
         let _ = stream.set_nodelay(true);
-        let (door, routes, requests) = (door.clone(), routes.clone(), Alarm::default());
-        let service = service_fn(move |request| answer(&door, &routes, &requests, request));
+        let (door, routes, alarm) = (door.clone(), routes.clone(), Alarm::default());
+        let timer = alarm.clone();
+        let service = service_fn(move |request| answer(&door, &routes, &alarm, request));
         let connection = http1::Builder::new()
-            .timer(Alarm::default())
+            .timer(timer)
             .header_read_timeout(settings.head_read_timeout)
             .max_buf_size(BUFFER_BYTES_MAX)
             // Heads and bodies are small: one piece is cheaper than a list of pieces.
             .writev(false)
+            // Who has sent its request may close its side and still gets the answer. To look for that, the server
+            // would make room for a further request beside each one that is being served.
+            .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         connections.spawn(async move {

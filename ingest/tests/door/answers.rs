@@ -1,9 +1,12 @@
 //! Every row of the table of answers, and what each left in the log.
 
+use std::time::Duration;
+
 use ledgerline_domain::envelope::{REQUEST_KIND, UNREADABLE_KIND};
 use ledgerline_domain::ports::Secrets as _;
 use ledgerline_domain::signature::reverify;
 use ledgerline_ingest::Settings;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::support::*;
 
@@ -190,4 +193,18 @@ async fn a_long_content_type_does_not_swell_the_envelope() {
     let headers = format!("content-type: {}\r\n{}", "x".repeat(10_000), signature("stripe-eu", EVENT.as_bytes(), NOW));
     assert_eq!(door.ask(post("stripe-eu", &headers, EVENT.as_bytes())).await.status, 200);
     assert_eq!(door.log.envelopes()[0][0].content_type, "");
+}
+
+#[tokio::test]
+async fn who_closes_its_side_behind_its_request_still_gets_the_answer() {
+    let door = serve(Settings::default()).await;
+    door.log.set(Mood::Slow);
+    let mut client = door.connect().await;
+    client.send(signed("stripe-eu", EVENT)).await;
+    door.begun(1).await;
+    client.0.shutdown().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    door.log.release(1);
+    assert_eq!(client.reply().await.unwrap().status, 200);
+    assert!(client.reply().await.is_none(), "and then the connection ends");
 }

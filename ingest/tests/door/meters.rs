@@ -68,7 +68,7 @@ async fn requests_are_counted_by_source_and_cause_and_strangers_get_no_label() {
     }
     door.log.set(Mood::Full);
     door.ask(signed("shop", r#"{"events":[]}"#)).await;
-    // A caller that leaves while its event is written: counted as gone, the event as durable.
+    // A caller that leaves while its event is written: the event is durable all the same.
     door.log.set(Mood::Slow);
     let begun = door.log.begun.load(Ordering::SeqCst);
     let mut client = door.connect().await;
@@ -78,10 +78,15 @@ async fn requests_are_counted_by_source_and_cause_and_strangers_get_no_label() {
     let in_flight = book.counts().into_iter().find(|(name, _)| name == "ledgerline_ingest_in_flight{}").unwrap();
     assert_eq!(f64::from_bits(in_flight.1), 1.0);
     drop(client);
-    let gone = "ledgerline_ingest_requests_total{source=shop,outcome=abandoned}";
-    until(async || book.counts().iter().any(|(name, _)| name == gone)).await;
     door.log.release(1);
     until(async || door.log.envelopes().iter().flatten().any(|e| e.event.id == "c")).await;
+    let mut client = door.connect().await;
+    client.send("POST /webhooks/shop HTTP/1.1\r\nhost: t\r\ncontent-length: 9\r\n\r\nhalf").await;
+    drop(client);
+    let gone = "ledgerline_ingest_requests_total{source=shop,outcome=abandoned}";
+    until(async || book.counts().iter().any(|(name, _)| name == gone)).await;
+    let accepted = "ledgerline_ingest_requests_total{source=shop,outcome=accepted}";
+    until(async || book.counts().iter().any(|(name, count)| name == accepted && *count == 2)).await;
     door.ask("GET /metrics HTTP/1.1\r\nhost: t\r\n\r\n").await;
 
     let counts: Vec<_> = book.counts().into_iter().map(|(n, v)| format!("{n} {v}")).collect();
@@ -100,7 +105,7 @@ async fn requests_are_counted_by_source_and_cause_and_strangers_get_no_label() {
             "ledgerline_ingest_requests_total{source=limited,outcome=accepted} 2",
             "ledgerline_ingest_requests_total{source=limited,outcome=rate_limited} 1",
             "ledgerline_ingest_requests_total{source=shop,outcome=abandoned} 1",
-            "ledgerline_ingest_requests_total{source=shop,outcome=accepted} 1",
+            "ledgerline_ingest_requests_total{source=shop,outcome=accepted} 2",
             "ledgerline_ingest_requests_total{source=shop,outcome=unavailable} 1",
             "ledgerline_ingest_requests_total{source=stripe-eu,outcome=accepted} 1",
             "ledgerline_ingest_requests_total{source=stripe-eu,outcome=rejected} 5",

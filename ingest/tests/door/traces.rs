@@ -106,15 +106,15 @@ async fn an_attempt_that_failed_is_in_the_trace_of_the_event_that_comes_again() 
 }
 
 #[tokio::test]
-async fn a_caller_that_hung_up_is_told_of_too() {
-    let (door, kept) = traced(Settings::default()).await;
+async fn a_request_that_the_shutdown_cut_off_is_told_of_too() {
+    let settings = Settings { drain_timeout: Duration::from_millis(20), ..Settings::default() };
+    let (mut door, kept) = traced(settings).await;
     door.log.set(Mood::Slow);
     let mut client = door.connect().await;
     client.send(signed("stripe-eu", EVENT)).await;
     door.begun(1).await;
-    drop(client);
-    until(async || !kept.0.lock().unwrap().is_empty()).await;
-    door.log.release(1);
+    door.stop();
+    assert!(door.ended().await.is_err());
     let spans = kept.spans();
     let (trace, answered) = answers(&spans).remove(0);
     assert_eq!(trace, TraceId::of_event("stripe-eu", "evt_1"));
