@@ -276,11 +276,14 @@ pub(super) fn is_kind(kind: &str) -> bool {
 
 /// Whether `pattern` (with `*` for any text) fits `text`.
 pub(super) fn fits(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    // Up to where they part: of many patterns most are out at the first letters.
+    let same = pattern.bytes().zip(text.bytes()).take_while(|(p, t)| p == t && *p != b'*').count();
+    let Some(open) = pattern.get(same..).and_then(|rest| rest.strip_prefix('*')) else {
+        return pattern.len() == same && text.len() == same;
+    };
+    let Some(mut rest) = text.get(same..) else { return false };
     let mut last = None;
-    for part in parts {
+    for part in open.split('*') {
         if let Some(part) = last.replace(part) {
             match rest.split_once(part) {
                 Some((_, behind)) => rest = behind,

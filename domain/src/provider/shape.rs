@@ -71,7 +71,8 @@ pub(super) fn find<'a>(
             kept.rest -= 1;
             return long().map(|walked| walked.found);
         }
-        if let Some(found) = kept.read(body) {
+        // What is no text is refused by the long way.
+        if let Some(found) = simdutf8::basic::from_utf8(body).ok().and_then(|text| kept.read(text)) {
             return Ok(found);
         }
         let walked = long()?;
@@ -100,7 +101,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn read<'a>(&mut self, body: &'a [u8]) -> Option<Found<'a>> {
+    fn read<'a>(&mut self, body: &'a str) -> Option<Found<'a>> {
         for at in 0..self.shapes.len() {
             if let Some(found) = self.shapes.get(at)?.read(body) {
                 self.strikes = 0;
@@ -184,8 +185,9 @@ impl Shape {
     }
 
     /// What is found in a body of this shape; nothing for one of another shape.
-    fn read<'a>(&self, body: &'a [u8]) -> Option<Found<'a>> {
-        let mut places = Places { body, found: smallvec![None; self.slots], begins: smallvec![0; self.slots] };
+    fn read<'a>(&self, text: &'a str) -> Option<Found<'a>> {
+        let body = text.as_bytes();
+        let mut places = Places { text, found: smallvec![None; self.slots], begins: smallvec![0; self.slots] };
         let (mut values, mut edges) = (self.values.iter(), &*self.edges);
         // Up to here the two were compared.
         let (mut own, mut at) = (0, 0);
@@ -214,7 +216,7 @@ impl Shape {
 
 /// What was found so far in a body.
 struct Places<'a> {
-    body: &'a [u8],
+    text: &'a str,
     found: Found<'a>,
     begins: smallvec::SmallVec<[usize; 16]>,
 }
@@ -227,8 +229,8 @@ impl<'a> Places<'a> {
             let place = at.checked_sub(own - edge.at)?;
             let begin = self.begins.get_mut(edge.slot)?;
             if edge.ends {
-                let text = std::str::from_utf8(self.body.get(*begin..place)?).ok()?;
-                *self.found.get_mut(edge.slot)? = Some(Cow::Borrowed(text));
+                let found = self.text.get(*begin..place)?;
+                *self.found.get_mut(edge.slot)? = Some(Cow::Borrowed(found));
             } else {
                 *begin = place;
             }
@@ -259,7 +261,7 @@ fn to_quote(text: &[u8]) -> Option<usize> {
     (text.get(at) == Some(&b'"')).then_some(at + 1)
 }
 
-/// The length of the plain value at the beginning of a text. What may stand behind it is for the caller to check.
+/// The length of the plain value at the beginning of UTF-8. What may stand behind it is for the caller to check.
 fn plain_value(text: &[u8]) -> Option<usize> {
     match text.first()? {
         b'"' => {
@@ -267,8 +269,7 @@ fn plain_value(text: &[u8]) -> Option<usize> {
             let length = memchr::memchr2(b'"', b'\\', inner)?;
             let (characters, end) = inner.split_at_checked(length)?;
             let plain = end.first() == Some(&b'"')
-                && characters.iter().all(|byte| *byte >= 0x20)
-                && (characters.is_ascii() || std::str::from_utf8(characters).is_ok());
+                && characters.iter().all(|byte| *byte >= 0x20);
             plain.then_some(length + 2)
         }
         b't' => text.starts_with(b"true").then_some(4),
