@@ -229,11 +229,12 @@ impl Log for EmbeddedLog {
         let (job, answer) = Job::new(records);
         self.shared.queue.push(job)?;
         let done = answer.await.unwrap_or_else(|_| Err(Error::retry("append to the log: its writer has stopped")))?;
-        let places = done.records.iter().zip(done.first..).filter_map(|((shard, _), position)| {
+        let mut places = Vec::with_capacity(done.records.len());
+        places.extend(done.records.iter().zip(done.first..).filter_map(|((shard, _), position)| {
             let shard = self.shared.shards.get(usize::from(*shard))?.clone();
             Some(Appended { shard, sequence: SequenceNumber::from_u64(position) })
-        });
-        Ok(places.collect())
+        }));
+        Ok(places)
     }
 
     async fn read(&self, shard: &ShardId, after: Option<&SequenceNumber>, limit: ReadLimit) -> Result<ReadBatch> {
