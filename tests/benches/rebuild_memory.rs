@@ -5,7 +5,7 @@
 //!
 //! The archive is written first, segment by segment with the writer of the archiver; it takes about
 //! 200 bytes an event in the directory for temporary files. The rebuild runs in a process of its own,
-//! whose peak resident memory the kernel reports (VmHWM).
+//! whose peak resident memory the kernel reports (VmHWM). Both allocate as the program does.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +19,10 @@ use ledgerline_domain::provider::{Provider, Sources};
 use ledgerline_domain::segment::{Link, SegmentPlace, SegmentWriter};
 use ledgerline_replay::rebuild::{Input, Limits, rebuild};
 use ledgerline_tests::sealed::{RECEIVED_AT, seal};
+
+/// The program's own: memory is what is measured.
+#[global_allocator]
+static ALLOCATOR: ledgerline::Allocator = ledgerline::Allocator;
 
 const EVENTS: usize = 10_000_000;
 const PER_ENTITY: usize = 5;

@@ -268,8 +268,7 @@ fn plain_value(text: &[u8]) -> Option<usize> {
             let inner = text.get(1..)?;
             let length = memchr::memchr2(b'"', b'\\', inner)?;
             let (characters, end) = inner.split_at_checked(length)?;
-            let plain = end.first() == Some(&b'"')
-                && characters.iter().all(|byte| *byte >= 0x20);
+            let plain = end.first() == Some(&b'"') && characters.iter().all(|byte| *byte >= 0x20);
             plain.then_some(length + 2)
         }
         b't' => text.starts_with(b"true").then_some(4),

@@ -225,6 +225,15 @@ fn patterns_fit() {
         ("charge.refunded", "charge.refunded", true),
         ("charge.refunded", "charge.refunded.x", false),
         ("a*a", "a", false),
+        ("charge.refunded", "charge", false),
+        ("", "", true),
+        ("", "a", false),
+        ("a", "", false),
+        ("a*", "a", true),
+        ("a*", "a*b", true),
+        // Two letters that begin with the same byte.
+        ("é*", "è", false),
+        ("é*ü", "éü", true),
     ] {
         assert_eq!(file::fits(pattern, text), wanted, "{pattern} {text}");
     }
